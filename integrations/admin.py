@@ -1,0 +1,134 @@
+"""Django's admin for every model. Statuses and history are read-only, tokens never shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+
+from integrations.models import (
+    GitHubIntegration,
+    IntegrationCredential,
+    MemberChange,
+    Membership,
+    RepositoryAccess,
+    StatusTransition,
+    SyncRun,
+    Team,
+    TeamMember,
+    TrackedRepository,
+    User,
+)
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+
+class ReadOnlyAdmin(admin.ModelAdmin[Any]):
+    """Rows that only the product writes."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class MembershipInline(admin.TabularInline[Membership, Team]):
+    model = Membership
+    extra = 0
+    autocomplete_fields = ["user"]
+
+
+@admin.register(User)
+class PersonAdmin(UserAdmin[User]):
+    ordering = ["email"]
+    list_display = ["email", "first_name", "last_name", "is_staff", "date_joined"]
+    search_fields = ["email", "first_name", "last_name"]
+    fieldsets = [
+        (None, {"fields": ["email", "password"]}),
+        ("Person", {"fields": ["first_name", "last_name"]}),
+        (
+            "Permissions",
+            {"fields": ["is_active", "is_staff", "is_superuser", "groups", "user_permissions"]},
+        ),
+        ("Dates", {"fields": ["last_login", "date_joined"]}),
+    ]
+    add_fieldsets = [(None, {"classes": ["wide"], "fields": ["email", "password1", "password2"]})]
+
+
+@admin.register(Team)
+class TeamAdmin(admin.ModelAdmin[Team]):
+    list_display = ["name", "slug", "created_at"]
+    search_fields = ["name", "slug"]
+    inlines = [MembershipInline]
+
+
+@admin.register(Membership)
+class MembershipAdmin(admin.ModelAdmin[Membership]):
+    list_display = ["team", "user", "role", "created_at"]
+    list_filter = ["role"]
+    list_select_related = ["team", "user"]
+    autocomplete_fields = ["team", "user"]
+
+
+@admin.register(IntegrationCredential)
+class IntegrationCredentialAdmin(ReadOnlyAdmin):
+    list_display = ["team", "kind", "github_username", "status", "connected_at"]
+    list_filter = ["kind", "status"]
+    list_select_related = ["team"]
+    exclude = ["encrypted_access_token"]
+
+
+@admin.register(GitHubIntegration)
+class GitHubIntegrationAdmin(ReadOnlyAdmin):
+    list_display = ["team", "organization_login", "member_sync_status", "member_sync_completed_at"]
+    list_filter = ["member_sync_status"]
+    list_select_related = ["team"]
+    search_fields = ["organization_login", "team__name"]
+
+
+@admin.register(TrackedRepository)
+class TrackedRepositoryAdmin(ReadOnlyAdmin):
+    list_display = ["full_name", "is_tracked", "sync_status", "sync_completed_at"]
+    list_filter = ["is_tracked", "sync_status"]
+    search_fields = ["full_name"]
+
+
+@admin.register(RepositoryAccess)
+class RepositoryAccessAdmin(ReadOnlyAdmin):
+    list_display = ["repository", "github_username", "permission"]
+    list_select_related = ["repository"]
+    search_fields = ["github_username", "repository__full_name"]
+
+
+@admin.register(TeamMember)
+class TeamMemberAdmin(ReadOnlyAdmin):
+    list_display = ["github_username", "name", "team", "role", "is_active"]
+    list_filter = ["is_active", "role", "deactivated_by"]
+    list_select_related = ["team"]
+    search_fields = ["github_username", "name", "email"]
+
+
+@admin.register(MemberChange)
+class MemberChangeAdmin(ReadOnlyAdmin):
+    list_display = ["at", "github_username", "kind", "team"]
+    list_filter = ["kind"]
+    list_select_related = ["team"]
+    search_fields = ["github_username"]
+
+
+@admin.register(SyncRun)
+class SyncRunAdmin(ReadOnlyAdmin):
+    list_display = ["pk", "integration", "kind", "trigger", "status", "error_code", "created_at"]
+    list_filter = ["kind", "trigger", "status", "error_code"]
+    list_select_related = ["integration"]
+    search_fields = ["integration__organization_login"]
+
+
+@admin.register(StatusTransition)
+class StatusTransitionAdmin(ReadOnlyAdmin):
+    list_display = ["at", "team", "run", "from_status", "to_status", "reason"]
+    list_filter = ["to_status", "reason"]
+    list_select_related = ["team", "run"]

@@ -1,0 +1,165 @@
+"""The Dramatiq broker as we run it: which Redis client each process uses, and our middleware.
+
+It knows messages and actors' names, nothing of what they do.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import redis
+import structlog
+from dramatiq import Middleware
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.middleware import Retries
+from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.retry import Retry
+
+if TYPE_CHECKING:
+    from dramatiq import Broker, Worker
+    from dramatiq.broker import MessageProxy
+
+logger = structlog.get_logger(__name__)
+
+# A request or a ticker would rather hear "no" within 3 s than wait for Redis.
+SENDER_TIMEOUT_S: Final = 3
+SENDER_CONNECT_TIMEOUT_S: Final = 1
+# A worker rides out about two minutes without Redis: a job that fails meanwhile is re-enqueued
+# when Redis is back instead of being lost (https://github.com/Bogdanp/dramatiq/pull/545).
+WORKER_RETRY_COUNT: Final = 120
+WORKER_RETRY_CAP_S: Final = 1
+
+
+def sender_client(url: str) -> redis.Redis:
+    """Make the impatient client: no retry, since a send that raised may have sent."""
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=SENDER_TIMEOUT_S,
+        socket_connect_timeout=SENDER_CONNECT_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def worker_client(url: str) -> redis.Redis:
+    """Make the patient client.
+
+    No socket timeout: redis-py 8 made it 5 s, and a fetch that Redis carries out after the client
+    gave up leaves messages with a live worker for ever (https://github.com/redis/redis-py/issues/4091).
+    """
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=None,
+        socket_connect_timeout=SENDER_CONNECT_TIMEOUT_S,
+        retry=Retry(ExponentialBackoff(cap=WORKER_RETRY_CAP_S, base=0.05), WORKER_RETRY_COUNT),
+    )
+
+
+class RollcallBroker(RedisBroker):
+    """A RedisBroker that sends with one client and works with another."""
+
+    def __init__(self, *, url: str, **options: Any) -> None:
+        self.url = url
+        super().__init__(client=sender_client(url), **options)
+
+    def use_client(self, client: redis.Redis) -> None:
+        """Send everything from now on through this client."""
+        previous, self.client = self.client, client
+        self.scripts = {
+            name: client.register_script(script.script) for name, script in self.scripts.items()
+        }
+        previous.close()
+
+
+class WorkerClient(Middleware):
+    """Give a process the patient client while a worker runs in it."""
+
+    def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
+        if isinstance(broker, RollcallBroker):
+            broker.use_client(worker_client(broker.url))
+
+    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
+        if isinstance(broker, RollcallBroker):
+            broker.use_client(sender_client(broker.url))
+
+
+_stopping = threading.Event()
+
+
+def is_stopping() -> bool:
+    """Say whether this worker was asked to stop: a long actor then makes room at its next page."""
+    return _stopping.is_set()
+
+
+class StopSignal(Middleware):
+    """Tell running actors that the worker is going, without an exception in mid-transaction."""
+
+    def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
+        _stopping.clear()
+
+    def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
+        _stopping.set()
+
+
+class LogOutcome(Middleware):
+    """One line for each message: actor, how long it waited, how long it ran, how it ended."""
+
+    def __init__(self) -> None:
+        self._started = threading.local()
+
+    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
+        self._started.at = time.monotonic()
+        structlog.contextvars.bind_contextvars(message_id=message.message_id)
+
+    def after_process_message(
+        self,
+        broker: Broker,
+        message: MessageProxy,
+        *,
+        result: object = None,
+        exception: BaseException | None = None,
+    ) -> None:
+        ran_ms = round((time.monotonic() - self._started.at) * 1000)
+        logger.info(
+            "message processed",
+            actor=message.actor_name,
+            args=list(message.args),
+            queue=message.queue_name,
+            # From its creation: a message that was redelivered has waited longer, not less.
+            age_ms=round(time.time() * 1000) - message.message_timestamp,
+            ran_ms=ran_ms,
+            outcome=_outcome(message, exception),
+        )
+        structlog.contextvars.unbind_contextvars("message_id")
+
+
+def _outcome(message: MessageProxy, exception: BaseException | None) -> str:
+    if exception is None:
+        outcome = "done"
+    elif message.failed:
+        outcome = "dead"
+    else:
+        outcome = "failed"
+    return outcome
+
+
+class SafeRetries(Retries):
+    """Retries whose re-enqueue cannot lose the message: it becomes a dead letter instead.
+
+    Dramatiq swallows an exception raised here and then acknowledges the message.
+    """
+
+    def after_process_message(
+        self,
+        broker: Broker,
+        message: MessageProxy,
+        *,
+        result: object = None,
+        exception: BaseException | None = None,
+    ) -> None:
+        try:
+            super().after_process_message(broker, message, result=result, exception=exception)
+        except redis.RedisError:
+            logger.exception("retry could not be enqueued", actor=message.actor_name)
+            message.fail()

@@ -1,0 +1,205 @@
+"""What a live fragment shows: plain values read from rows, the same for every viewer.
+
+The view, the htmx answer and the stream all render from these, so a card holds nothing that
+differs between viewers. It knows rows and words, no request and no user.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from integrations.constants import (
+    SYNC_STATUS_COMPLETE,
+    SYNC_STATUS_ERROR,
+    SYNC_STATUS_PENDING,
+    SYNC_STATUS_SYNCING,
+)
+from integrations.models import GitHubIntegration, SyncRun, TrackedRepository
+from integrations.reasons import Reason, reason_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+@dataclass(frozen=True)
+class MemberSyncCard:
+    """The live card of an integration's member sync."""
+
+    # not_connected, never, pending, syncing, waiting, complete or error
+    state: str
+    status: str
+    organization_login: str
+    revision: int
+    run_id: int | None = None
+    asked_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    resume_at: datetime | None = None
+    seen_count: int = 0
+    expected_count: int | None = None
+    page_count: int = 0
+    expected_page_count: int | None = None
+    created_count: int = 0
+    updated_count: int = 0
+    unchanged_count: int = 0
+    departed_count: int = 0
+    failed_count: int = 0
+    sweep_blocked_by: str = ""
+    error_sentence: str = ""
+    reason: Reason | None = None
+    error_url: str = ""
+
+    @property
+    def percent(self) -> int | None:
+        """How far the walk is, 0 to 100; None while GitHub has not said how many there are."""
+        if not self.expected_count:
+            return None
+        return min(100, self.seen_count * 100 // self.expected_count)
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in {"pending", "syncing", "waiting"}
+
+    @property
+    def changed_count(self) -> int:
+        return self.created_count + self.updated_count + self.departed_count
+
+    def as_json(self) -> dict[str, object]:
+        """Return the card for programs."""
+        return {
+            "status": self.status,
+            "state": self.state,
+            "revision": self.revision,
+            "started_at": self.started_at,
+            "completed_at": self.completed_at,
+            "resume_at": self.resume_at,
+            "percent": self.percent,
+            "seen": self.seen_count,
+            "expected": self.expected_count,
+            "result": {
+                "created": self.created_count,
+                "updated": self.updated_count,
+                "unchanged": self.unchanged_count,
+                "departed": self.departed_count,
+                "failed": self.failed_count,
+            },
+            "error": self.error_sentence,
+            "error_code": self.reason.code if self.reason else "",
+        }
+
+    @classmethod
+    def of(cls, integration: GitHubIntegration) -> MemberSyncCard:
+        """Read the card of an integration, saved or not: one query, for its latest run."""
+        run = SyncRun.objects.of_members(integration).first() if integration.pk else None
+        return cls.from_rows(integration, run)
+
+    @classmethod
+    def from_rows(cls, integration: GitHubIntegration, run: SyncRun | None) -> MemberSyncCard:
+        counts = _counts(integration, run)
+        return cls(
+            state=_state(integration, run),
+            status=integration.member_sync_status,
+            organization_login=integration.organization_login,
+            revision=run.revision if run else 0,
+            run_id=run.pk if run else None,
+            asked_at=run.created_at if run else None,
+            started_at=integration.member_sync_started_at,
+            completed_at=integration.member_sync_completed_at,
+            resume_at=run.resume_at if run else None,
+            page_count=run.page_count if run else 0,
+            expected_count=run.expected_count if run else None,
+            expected_page_count=_expected_pages(run),
+            seen_count=run.seen_count if run else 0,
+            sweep_blocked_by=run.sweep_blocked_by if run else "",
+            error_sentence=integration.member_sync_error,
+            reason=reason_for(run.error_code) if run and run.error_code else None,
+            error_url=run.error_url if run else "",
+            **counts,
+        )
+
+
+def _counts(integration: GitHubIntegration, run: SyncRun | None) -> dict[str, int]:
+    """Return the counts of the run under way, or of the last complete one."""
+    names = ("created", "updated", "unchanged", "departed", "failed")
+    if run is not None and integration.member_sync_status != SYNC_STATUS_COMPLETE:
+        return {f"{name}_count": getattr(run, f"{name}_count") for name in names}
+    result: Mapping[str, int] = integration.member_sync_result or {}
+    return {f"{name}_count": int(result.get(name, 0)) for name in names}
+
+
+def _expected_pages(run: SyncRun | None) -> int | None:
+    if run is None or run.expected_count is None:
+        return None
+    remaining = max(0, run.expected_count - run.seen_count - run.failed_count)
+    return run.page_count + -(-remaining // run.page_size)
+
+
+def _state(integration: GitHubIntegration, run: SyncRun | None) -> str:
+    if integration.member_sync_status == SYNC_STATUS_SYNCING and run is not None:
+        if run.resume_at is not None:
+            state = "waiting"
+        elif run.status == SYNC_STATUS_PENDING:
+            state = "pending"
+        else:
+            state = "syncing"
+    elif not integration.is_connected:
+        state = "not_connected"
+    elif integration.member_sync_status == SYNC_STATUS_PENDING:
+        state = "never"
+    else:
+        state = integration.member_sync_status
+    return state
+
+
+@dataclass(frozen=True)
+class RepositorySyncCard:
+    """The live line of one repository's sync."""
+
+    repository_id: int
+    name: str
+    # never, pending, syncing, waiting, complete or error
+    state: str
+    revision: int
+    completed_at: datetime | None
+    resume_at: datetime | None
+    people_count: int | None
+    error_sentence: str
+
+    @classmethod
+    def of(cls, repository: TrackedRepository, run: SyncRun | None) -> RepositorySyncCard:
+        """Make the line of a repository; `run` is its latest run, if it has one."""
+        result: Mapping[str, int] = repository.sync_result or {}
+        return cls(
+            repository_id=repository.pk,
+            name=repository.name,
+            state=_repository_state(repository, run),
+            revision=run.revision if run else 0,
+            completed_at=repository.sync_completed_at,
+            resume_at=run.resume_at if run else None,
+            people_count=result.get("people"),
+            error_sentence=repository.sync_error
+            if repository.sync_status == SYNC_STATUS_ERROR
+            else "",
+        )
+
+
+def _repository_state(repository: TrackedRepository, run: SyncRun | None) -> str:
+    if repository.sync_status == SYNC_STATUS_PENDING:
+        return "never"
+    if repository.sync_status == SYNC_STATUS_SYNCING and run is not None:
+        if run.resume_at is not None:
+            return "waiting"
+        if run.status == SYNC_STATUS_PENDING:
+            return "pending"
+    return repository.sync_status
+
+
+def repository_cards(
+    repositories: Iterable[TrackedRepository],
+) -> list[tuple[TrackedRepository, RepositorySyncCard]]:
+    """Pair each repository with its live line: one query for all their latest runs."""
+    repositories = list(repositories)
+    runs = SyncRun.objects.latest_by_repository(repositories)
+    return [(each, RepositorySyncCard.of(each, runs.get(each.pk))) for each in repositories]

@@ -1,0 +1,127 @@
+"""People, teams, and who belongs to which. Knows nothing of GitHub."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from django.contrib.auth.base_user import BaseUserManager
+from django.contrib.auth.models import AbstractUser
+from django.db import models, transaction
+from django.utils.crypto import get_random_string
+from django.utils.text import slugify
+
+from integrations.constants import TeamRole
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+# Team slugs stand in addresses beside nothing else (`/t/<slug>/`), so any word is free.
+SLUG_LENGTH = 40
+
+
+class UserManager(BaseUserManager["User"]):
+    """Django's manager for a user who signs in by e-mail."""
+
+    use_in_migrations = True
+
+    def create_user(self, email: str, password: str | None = None, **fields: object) -> User:
+        if not email:
+            raise ValueError("a user needs an e-mail address")
+        user = self.model(email=self.normalize_email(email).lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: object) -> User:
+        return self.create_user(
+            email, password, **{"is_staff": True, "is_superuser": True} | fields
+        )
+
+
+class User(AbstractUser):
+    """A person, known by e-mail address."""
+
+    username = None  # type: ignore[assignment]
+    email = models.EmailField("e-mail address", unique=True)
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment]
+
+    class Meta:
+        verbose_name = "user"
+
+    def __str__(self) -> str:
+        return self.email
+
+    @property
+    def display_name(self) -> str:
+        return self.get_full_name() or self.email.partition("@")[0]
+
+
+class TeamQuerySet(models.QuerySet["Team"]):
+    def for_user(self, user: User | AnonymousUser) -> TeamQuerySet:
+        """Return the teams that the person belongs to; none for the anonymous."""
+        if not user.is_authenticated:
+            return self.none()
+        return self.filter(memberships__user=user)
+
+    def create_for(self, user: User, *, name: str) -> Team:
+        """Make a team with the person as its admin, under a slug nobody has yet."""
+        with transaction.atomic():
+            team = self.create(name=name, slug=self._free_slug(name))
+            Membership.objects.create(team=team, user=user, role=TeamRole.ADMIN)
+        return team
+
+    def _free_slug(self, name: str) -> str:
+        slug = slugify(name)[:SLUG_LENGTH].strip("-") or "team"
+        while self.filter(slug=slug).exists():
+            slug = f"{slugify(name)[:SLUG_LENGTH].strip('-') or 'team'}-{_suffix()}"
+        return slug
+
+
+def _suffix() -> str:
+    return get_random_string(5, "abcdefghjkmnpqrstuvwxyz23456789")
+
+
+class Team(models.Model):
+    """A group of people with one roster.
+
+    `revision` numbers everything that the team's live channel says: consecutive, taken under the
+    row's lock by `services/transitions.py`, read by `live/` as the event's id.
+    """
+
+    name = models.CharField(max_length=100)
+    slug = models.SlugField(max_length=60, unique=True)
+    revision = models.PositiveBigIntegerField(default=0, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = cast("models.Manager[Team] | TeamQuerySet", TeamQuerySet.as_manager())
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    """A person in a team, as admin or member."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, choices=TeamRole.choices, default=TeamRole.MEMBER)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["team", "user"], name="one_membership_per_person"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} in {self.team_id} ({self.role})"
+
+    @property
+    def is_admin(self) -> bool:
+        return self.role == TeamRole.ADMIN

@@ -1,0 +1,88 @@
+"""A team's key to GitHub, encrypted at rest with the first of a list of keys.
+
+Knows how to hide and show a token, not what it is good for.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+from django.db import models
+
+from integrations.constants import SCOPES_THAT_READ_EMAIL, ConnectionKind, CredentialStatus
+from integrations.models.accounts import Team, User
+
+
+class CredentialUnreadable(Exception):
+    """No key of FIELD_ENCRYPTION_KEYS reads the stored token: the person has to reconnect."""
+
+    reason = "credential_unreadable"
+
+
+@lru_cache(maxsize=4)
+def _fernet(keys: tuple[str, ...]) -> MultiFernet:
+    return MultiFernet([Fernet(key) for key in keys])
+
+
+def encrypt(text: str) -> str:
+    """Encrypt with the newest key."""
+    return _fernet(tuple(settings.FIELD_ENCRYPTION_KEYS)).encrypt(text.encode()).decode()
+
+
+def decrypt(ciphertext: str) -> str:
+    """Decrypt with whichever key fits; raise CredentialUnreadable when none does."""
+    try:
+        plain = _fernet(tuple(settings.FIELD_ENCRYPTION_KEYS)).decrypt(ciphertext.encode())
+    except InvalidToken as exc:
+        raise CredentialUnreadable from exc
+    return plain.decode()
+
+
+class IntegrationCredential(models.Model):
+    """A token for GitHub, whose it is and what it was granted."""
+
+    team = models.OneToOneField(Team, on_delete=models.CASCADE, related_name="credential")
+    kind = models.CharField(max_length=10, choices=ConnectionKind.choices)
+    status = models.CharField(
+        max_length=10, choices=CredentialStatus.choices, default=CredentialStatus.ACTIVE
+    )
+    encrypted_access_token = models.TextField(editable=False)
+    # Space-separated, as granted; empty for tokens that GitHub tells no scopes of (fine-grained).
+    scopes = models.TextField(blank=True)
+    github_user_id = models.BigIntegerField()
+    github_username = models.CharField(max_length=100)
+    connected_by = models.ForeignKey(
+        User, on_delete=models.SET_NULL, null=True, related_name="+", editable=False
+    )
+    connected_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = "GitHub credential"
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} of @{self.github_username}"
+
+    @property
+    def access_token(self) -> str:
+        """The token in the clear. Raises CredentialUnreadable; never log or render it."""
+        return decrypt(self.encrypted_access_token)
+
+    @access_token.setter
+    def access_token(self, token: str) -> None:
+        self.encrypted_access_token = encrypt(token)
+
+    @property
+    def is_active(self) -> bool:
+        return self.status == CredentialStatus.ACTIVE
+
+    @property
+    def scope_set(self) -> frozenset[str]:
+        return frozenset(self.scopes.split())
+
+    @property
+    def reads_email(self) -> bool:
+        """Whether GraphQL's `User.email` may be asked for. Unknown scopes: ask, and see."""
+        return not self.scopes or bool(self.scope_set & SCOPES_THAT_READ_EMAIL)

@@ -1,0 +1,188 @@
+"""The durable record of work: one row a run, one row a transition of status."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from django.db import models
+from django.db.models import Q
+
+from integrations.constants import (
+    ACTIVE_RUN_STATUSES,
+    SYNC_STATUS_CHOICES,
+    SYNC_STATUS_PENDING,
+    RunKind,
+    RunTrigger,
+)
+from integrations.models.accounts import Team, User
+from integrations.models.github import GitHubIntegration, TrackedRepository
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class SyncRunQuerySet(models.QuerySet["SyncRun"]):
+    def active(self) -> SyncRunQuerySet:
+        return self.filter(status__in=ACTIVE_RUN_STATUSES)
+
+    def latest_by_repository(
+        self, repositories: Iterable[TrackedRepository]
+    ) -> dict[int | None, SyncRun]:
+        """Return the newest run of each repository that has one, by repository id: one query."""
+        newest = (
+            self.filter(repository__in=list(repositories))
+            .order_by()
+            .values("repository")
+            .annotate(newest=models.Max("pk"))
+            .values("newest")
+        )
+        return {run.repository_id: run for run in self.filter(pk__in=newest)}
+
+    def of_members(self, integration: GitHubIntegration) -> SyncRunQuerySet:
+        return self.filter(integration=integration, kind=RunKind.MEMBERS)
+
+
+class SyncRun(models.Model):
+    """One walk over GitHub's list, from the click to its end, however many workers it takes.
+
+    The row is the truth and the message only a hint: it holds the place (`cursor`), the counts,
+    who works on it (`lease_token` until `lease_expires_at`) and when to go on (`resume_at`).
+    """
+
+    integration = models.ForeignKey(
+        GitHubIntegration, on_delete=models.CASCADE, related_name="runs"
+    )
+    repository = models.ForeignKey(
+        TrackedRepository, on_delete=models.CASCADE, null=True, blank=True, related_name="runs"
+    )
+    kind = models.CharField(max_length=12, choices=RunKind.choices)
+    trigger = models.CharField(max_length=12, choices=RunTrigger.choices)
+    requested_by = models.ForeignKey(
+        User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    status = models.CharField(
+        max_length=10, choices=SYNC_STATUS_CHOICES, default=SYNC_STATUS_PENDING
+    )
+    error_code = models.CharField(max_length=40, blank=True, default="")
+    # What only GitHub's own answer can say, for the button that mends it (a SAML address).
+    error_url = models.URLField(max_length=1000, blank=True, default="")
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    # Set while GitHub asks us to wait: the ticker sends the run again when it has passed.
+    resume_at = models.DateTimeField(null=True, blank=True)
+
+    # The team's revision at which this run, and with it what it is about, last moved.
+    revision = models.PositiveBigIntegerField(default=0, editable=False)
+
+    # The message: when one was last sent, when another may be, and how many went since a worker
+    # last had the run; read and written by services/recovery.py.
+    enqueued_at = models.DateTimeField(null=True, blank=True)
+    resend_at = models.DateTimeField(null=True, blank=True)
+    send_count = models.PositiveIntegerField(default=0)
+
+    # The lease: every write of a worker is fenced by its token.
+    lease_token = models.UUIDField(null=True, blank=True, editable=False)
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    claim_count = models.PositiveIntegerField(default=0)
+    # Claims since the last page that was written down.
+    fruitless_claim_count = models.PositiveIntegerField(default=0)
+
+    # The place in GitHub's list, opaque to everyone but services/github_graphql_sync.py.
+    cursor = models.TextField(blank=True, default="")
+    page_size = models.PositiveSmallIntegerField(default=100)
+    # The first page says how many to expect; null until then.
+    expected_count = models.PositiveIntegerField(null=True, blank=True)
+    page_count = models.PositiveIntegerField(default=0)
+    point_count = models.PositiveIntegerField(default=0)
+    wait_count = models.PositiveIntegerField(default=0)
+    created_count = models.PositiveIntegerField(default=0)
+    updated_count = models.PositiveIntegerField(default=0)
+    unchanged_count = models.PositiveIntegerField(default=0)
+    returned_count = models.PositiveIntegerField(default=0)
+    departed_count = models.PositiveIntegerField(default=0)
+    failed_count = models.PositiveIntegerField(default=0)
+    # Why nobody may be concluded to have left after this run, although it read its list to the end.
+    sweep_blocked_by = models.CharField(max_length=40, blank=True, default="")
+
+    objects = SyncRunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            # start_run() leans on these two: a second start finds the row and joins it.
+            models.UniqueConstraint(
+                fields=["integration", "kind"],
+                condition=Q(status__in=ACTIVE_RUN_STATUSES, repository__isnull=True),
+                name="one_active_run_per_integration_and_kind",
+            ),
+            models.UniqueConstraint(
+                fields=["repository"],
+                condition=Q(status__in=ACTIVE_RUN_STATUSES, repository__isnull=False),
+                name="one_active_run_per_repository",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind=RunKind.MEMBERS, repository__isnull=True)
+                | Q(kind=RunKind.REPOSITORY, repository__isnull=False),
+                name="a_repository_run_names_its_repository",
+            ),
+            models.CheckConstraint(
+                condition=Q(lease_token__isnull=True, lease_expires_at__isnull=True)
+                | Q(lease_token__isnull=False, lease_expires_at__isnull=False),
+                name="a_lease_has_token_and_end",
+            ),
+        ]
+        indexes = [
+            # services/recovery.py: the ticker looks at active runs only, every few seconds.
+            models.Index(
+                fields=["resend_at"],
+                condition=Q(status__in=ACTIVE_RUN_STATUSES),
+                name="active_runs_by_message",
+            ),
+            # live/replay.py: what moved since a viewer last heard of it.
+            models.Index(fields=["integration", "revision"], name="runs_by_revision"),
+            # The latest run of an integration: the live card.
+            models.Index(fields=["integration", "kind", "-id"], name="latest_run_first"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} run {self.pk} ({self.status})"
+
+    @property
+    def is_active(self) -> bool:
+        return self.status in ACTIVE_RUN_STATUSES
+
+    @property
+    def seen_count(self) -> int:
+        """People read so far in this run."""
+        return self.created_count + self.updated_count + self.unchanged_count + self.returned_count
+
+    def is_held_by(self, token: uuid.UUID, *, at: datetime) -> bool:
+        return (
+            self.lease_token == token
+            and self.lease_expires_at is not None
+            and self.lease_expires_at > at
+        )
+
+
+class StatusTransition(models.Model):
+    """A move of a run and its subject from one status to another. History and ops read it."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="transitions")
+    run = models.ForeignKey(SyncRun, on_delete=models.CASCADE, related_name="transitions")
+    from_status = models.CharField(max_length=10, choices=SYNC_STATUS_CHOICES)
+    to_status = models.CharField(max_length=10, choices=SYNC_STATUS_CHOICES)
+    reason = models.CharField(max_length=40, blank=True, default="")
+    # The run's claim at which it happened: 0 before any worker had it.
+    attempt = models.PositiveIntegerField(default=0)
+    revision = models.PositiveBigIntegerField()
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.from_status} to {self.to_status}"

@@ -1,0 +1,157 @@
+"""Connect a team to GitHub, choose its organisation, and disconnect it.
+
+The only place that makes or removes a credential. Tokens pass through and are never logged.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from integrations.constants import SCOPES_THAT_READ_MEMBERS, ConnectionKind, CredentialStatus
+from integrations.github import oauth, rest
+from integrations.github.errors import GitHubError
+from integrations.models import CredentialUnreadable, GitHubIntegration, IntegrationCredential
+from integrations.services import transitions
+from integrations.services.github_access import SyncRefused, client_for_token, client_of
+
+if TYPE_CHECKING:
+    from integrations.github.rest import MembershipList, OrganizationMembership, Viewer
+    from integrations.models import Team, User
+
+logger = structlog.get_logger(__name__)
+
+
+# What asking GitHub for a team can end in; each has a `reason` with words in reasons.py.
+REFUSALS: Final = (GitHubError, SyncRefused, CredentialUnreadable)
+
+
+class ScopesMissing(Exception):
+    """GitHub granted too little to read an organisation's members."""
+
+    reason = "missing_scopes"
+
+
+class NotYourOrganization(Exception):
+    """The posted choice is not among the person's active memberships."""
+
+
+def connect_with_token(team: Team, *, person: User, token: str) -> GitHubIntegration:
+    """Check a personal access token at GitHub and keep it. Raises GitHubError, ScopesMissing."""
+    viewer = rest.viewer(client_for_token(token))
+    return _keep(team, person=person, token=token, viewer=viewer, kind=ConnectionKind.TOKEN)
+
+
+def connect_with_code(
+    team: Team, *, person: User, code: str, redirect_uri: str, code_verifier: str
+) -> GitHubIntegration:
+    """Exchange an OAuth code for a token and keep it. Raises GitHubError, ScopesMissing."""
+    grant = oauth.exchange_code(
+        github_url=settings.GITHUB_URL,
+        client_id=settings.GITHUB_CLIENT_ID,
+        client_secret=settings.GITHUB_CLIENT_SECRET,
+        code=code,
+        redirect_uri=redirect_uri,
+        code_verifier=code_verifier,
+    )
+    # The account may have been switched since the click: ask whose token it is, every time.
+    viewer = rest.viewer(client_for_token(grant.access_token))
+    return _keep(
+        team, person=person, token=grant.access_token, viewer=viewer, kind=ConnectionKind.OAUTH
+    )
+
+
+def _keep(team: Team, *, person: User, token: str, viewer: Viewer, kind: str) -> GitHubIntegration:
+    if viewer.scopes is not None and not viewer.scopes & SCOPES_THAT_READ_MEMBERS:
+        raise ScopesMissing
+    with transaction.atomic():
+        credential = IntegrationCredential.objects.filter(team=team).first()
+        credential = credential or IntegrationCredential(team=team)
+        credential.kind, credential.status = kind, CredentialStatus.ACTIVE
+        credential.access_token = token
+        credential.scopes = " ".join(sorted(viewer.scopes or ()))
+        credential.github_user_id, credential.github_username = viewer.id, viewer.login
+        credential.connected_by, credential.connected_at = person, timezone.now()
+        credential.revoked_at = None
+        credential.save()
+        integration, _ = GitHubIntegration.objects.get_or_create(team=team)
+        integration.credential = credential
+        integration.save(update_fields=["credential"])
+    logger.info("GitHub connected", team_id=team.pk, kind=kind, github_user_id=viewer.id)
+    return integration
+
+
+def list_organizations(integration: GitHubIntegration) -> MembershipList:
+    """List the organisations that the credential's owner is an active member of."""
+    return rest.active_memberships(client_of(integration))
+
+
+def choose_organization(
+    integration: GitHubIntegration, organization_id: int
+) -> OrganizationMembership:
+    """Watch an organisation, if the person is a member of it. Raises NotYourOrganization.
+
+    Another organisation than before ends what runs, and forgets the other one's repositories; its
+    people stay on the roster until the first complete sync concludes that they left.
+    """
+    memberships = list_organizations(integration).memberships
+    chosen = next((m for m in memberships if m.organization_id == organization_id), None)
+    if chosen is None:
+        raise NotYourOrganization
+    with transaction.atomic():
+        if integration.organization_id not in (None, organization_id):
+            _end_runs(integration, "organisation_changed")
+            integration.repositories.all().delete()
+            integration.repositories_listed_at = None
+        integration.organization_id = chosen.organization_id
+        integration.organization_login = chosen.login
+        integration.organization_avatar_url = chosen.avatar_url
+        integration.save(
+            update_fields=[
+                "organization_id",
+                "organization_login",
+                "organization_avatar_url",
+                "repositories_listed_at",
+            ]
+        )
+    return chosen
+
+
+def disconnect(integration: GitHubIntegration) -> bool:
+    """Forget the credential and end what runs; the roster stays. Say whether GitHub revoked it."""
+    credential = integration.credential
+    if credential is None:
+        return False
+    with transaction.atomic():
+        _end_runs(integration, "disconnected")
+        integration.credential = None
+        integration.save(update_fields=["credential"])
+        credential.delete()
+    logger.info("GitHub disconnected", team_id=integration.team_id)
+    return _revoke(credential)
+
+
+def _end_runs(integration: GitHubIntegration, reason: str) -> None:
+    for run in integration.runs.active().select_related("integration"):
+        transitions.fail(run, reason)
+
+
+def _revoke(credential: IntegrationCredential) -> bool:
+    """Revoke an OAuth token at GitHub, as well as it goes; there is no such call for others."""
+    if credential.kind != ConnectionKind.OAUTH:
+        return False
+    try:
+        oauth.revoke_token(
+            api_url=settings.GITHUB_API_URL,
+            client_id=settings.GITHUB_CLIENT_ID,
+            client_secret=settings.GITHUB_CLIENT_SECRET,
+            access_token=credential.access_token,
+        )
+    except (GitHubError, CredentialUnreadable) as exc:
+        logger.warning("token not revoked", reason=exc.reason)
+        return False
+    return True

@@ -1,0 +1,129 @@
+"""What becomes of a run whose slice of work ended badly, and which runs need a message again.
+
+The row decides: how long to wait, whether to try again, when to give up. Enqueues nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from django.db.models import F, Q
+from django.utils import timezone
+
+from integrations.constants import (
+    ACTIVE_RUN_STATUSES,
+    MAX_FRUITLESS_CLAIMS,
+    MAX_WAITS,
+    RESEND_AFTER,
+    RESEND_AFTER_MAX,
+    WAIT_MAX,
+    WAIT_WITHOUT_FIGURE,
+    CredentialStatus,
+)
+from integrations.github.errors import BadCredentials, GitHubError, RateLimited, SamlRequired
+from integrations.models import IntegrationCredential, SyncRun
+from integrations.services import transitions
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from integrations.services.transitions import Lease
+
+logger = structlog.get_logger(__name__)
+
+# Faults of GitHub or of the network: 2, 4, 8, 16 s, before the last claim gives up.
+FAULT_BACKOFF = timedelta(seconds=2)
+
+
+def settle(lease: Lease, error: GitHubError) -> None:
+    """Decide what a GitHub error means for the run: wait, again, or the end. Raises LeaseLost."""
+    run = lease.run
+    logger.warning(
+        "GitHub error in run", run_id=run.pk, reason=error.reason, status=error.status,
+        request_id=error.request_id,
+    )  # fmt: skip
+    if isinstance(error, RateLimited):
+        _wait_for_github(lease, error)
+    elif isinstance(error, BadCredentials):
+        _mark_revoked(run)
+        transitions.fail(run, error.reason, lease=lease)
+    elif error.permanent or run.fruitless_claim_count >= MAX_FRUITLESS_CLAIMS:
+        url = error.url if isinstance(error, SamlRequired) else ""
+        transitions.fail(run, error.reason, lease=lease, url=url)
+    else:
+        delay = FAULT_BACKOFF * 2 ** max(0, run.fruitless_claim_count - 1)
+        transitions.wait(
+            lease, resume_at=timezone.now() + delay, reason=error.reason, is_fault=True
+        )
+
+
+def _wait_for_github(lease: Lease, error: RateLimited) -> None:
+    """Wait as long as GitHub says, else a minute and then ever longer."""
+    run, now = lease.run, timezone.now()
+    if run.wait_count >= MAX_WAITS:
+        transitions.fail(run, error.reason, lease=lease)
+        return
+    resume_at = error.retry_at or now + min(WAIT_MAX, WAIT_WITHOUT_FIGURE * 2**run.wait_count)
+    # A figure beyond any limit's hour is a clock gone wrong, theirs or ours.
+    resume_at = min(max(resume_at, now), now + WAIT_MAX)
+    transitions.wait(lease, resume_at=resume_at, reason=error.reason)
+
+
+def _mark_revoked(run: SyncRun) -> None:
+    """Stop using a token that GitHub refused: asking on locks the person out of GitHub."""
+    credential = run.integration.credential
+    if credential is not None:
+        # By its ciphertext too: a token pasted meanwhile is a new one, and not refused.
+        IntegrationCredential.objects.filter(
+            pk=credential.pk, encrypted_access_token=credential.encrypted_access_token
+        ).update(status=CredentialStatus.REVOKED, revoked_at=timezone.now())
+
+
+def give_up_if_fruitless(lease: Lease) -> bool:
+    """End a run that was claimed again and again without a page written; return whether it was."""
+    if lease.run.fruitless_claim_count <= MAX_FRUITLESS_CLAIMS:
+        return False
+    transitions.fail(lease.run, "gave_up", lease=lease)
+    return True
+
+
+def take_runs_to_send(now: datetime, *, limit: int = 500) -> list[SyncRun]:
+    """Return the runs that need a message now, each taken by one ticker only.
+
+    Those are: pending runs whose message never went or got lost, runs whose lease ran out with
+    their worker, and runs whose wait is over. The taking is a conditional UPDATE.
+    """
+    candidates = SyncRun.objects.filter(_needs_message(now)).order_by("pk")
+    taken = []
+    for pk, enqueued_at, send_count in candidates.values_list("pk", "enqueued_at", "send_count")[
+        :limit
+    ]:
+        rows = SyncRun.objects.active().filter(pk=pk, enqueued_at=enqueued_at)
+        if rows.update(**_sent(now, send_count)):
+            taken.append(pk)
+    return list(SyncRun.objects.filter(pk__in=taken).select_related("integration", "repository"))
+
+
+def note_sent(run: SyncRun) -> None:
+    """Write down that a message went, so that the ticker leaves it its time."""
+    SyncRun.objects.filter(pk=run.pk).update(**_sent(timezone.now(), run.send_count))
+
+
+def _sent(now: datetime, send_count: int) -> dict[str, Any]:
+    """Return the columns of a run whose message goes now.
+
+    A long queue must not be doubled every 15 s: each further message waits twice as long.
+    """
+    pause = min(RESEND_AFTER_MAX, RESEND_AFTER * 2 ** min(send_count, 10))
+    return {"enqueued_at": now, "resend_at": now + pause, "send_count": send_count + 1}
+
+
+def _needs_message(now: datetime) -> Q:
+    unheld = Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lte=now)
+    due = Q(resume_at__isnull=True) | Q(resume_at__lte=now)
+    overdue = Q(resend_at__isnull=True) | Q(resend_at__lte=now)
+    # What happened since the last message: a worker died, or a wait ended.
+    unanswered = Q(enqueued_at__lte=F("lease_expires_at")) | Q(enqueued_at__lte=F("resume_at"))
+    return Q(status__in=ACTIVE_RUN_STATUSES) & unheld & due & (overdue | unanswered)

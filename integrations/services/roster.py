@@ -1,0 +1,229 @@
+"""Write a page of people to the roster: what is new, what changed, who came back.
+
+A page costs a constant number of statements: one read, one upsert or one mark, one insert of
+changes, one revision, one checkpoint. Nothing is done per person.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from django.db import transaction
+from django.utils import timezone
+
+from integrations.constants import DeactivatedBy, MemberChangeKind, MemberRole
+from integrations.models import MemberChange, TeamMember
+from integrations.services import transitions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from integrations.github.members import RemoteMember
+    from integrations.models import SyncRun, User
+    from integrations.services.github_graphql_sync import FetchedPage
+    from integrations.services.transitions import Lease
+
+UPSERTED_FIELDS: Final = [
+    "github_username",
+    "name",
+    "email",
+    "avatar_url",
+    "role",
+    "two_factor_enabled",
+    "is_active",
+    "deactivated_by",
+    "left_at",
+    "updated_at",
+    "last_seen_run_id",
+]
+COMPARED_FIELDS: Final = (
+    "github_username",
+    "name",
+    "email",
+    "avatar_url",
+    "role",
+    "two_factor_enabled",
+)
+# A new avatar is no news about a person: written, but not told.
+UNTOLD_FIELDS: Final = frozenset({"avatar_url"})
+
+
+@dataclass
+class PagePlan:
+    """What one page does to the roster, before anything is written."""
+
+    run: SyncRun
+    at: datetime
+    known_fields: frozenset[str]
+    # Every person of the page as its row will be, changed or not.
+    rows: list[TeamMember] = field(default_factory=list)
+    changes: list[MemberChange] = field(default_factory=list)
+    has_changed_row: bool = False
+    created_count: int = 0
+    updated_count: int = 0
+    unchanged_count: int = 0
+    returned_count: int = 0
+
+    def add(self, remote: RemoteMember, row: TeamMember | None) -> None:
+        """Plan for one person; one whom this run has seen already is passed over."""
+        if row is None:
+            self._add_new(remote)
+        elif row.last_seen_run_id != self.run.pk:
+            self._add_known(remote, row)
+
+    def _add_new(self, remote: RemoteMember) -> None:
+        row = TeamMember(
+            team_id=self.run.integration.team_id,
+            github_id=remote.github_id,
+            joined_at=self.at,
+            updated_at=self.at,
+            last_seen_run_id=self.run.pk,
+        )
+        for name in COMPARED_FIELDS:
+            setattr(row, name, _value(remote, name))
+        self.rows.append(row)
+        self.has_changed_row = True
+        self.created_count += 1
+        self.changes.append(self._change(row, MemberChangeKind.JOINED))
+
+    def _add_known(self, remote: RemoteMember, row: TeamMember) -> None:
+        moved = self._apply(remote, row)
+        returned = not row.is_active and row.deactivated_by == DeactivatedBy.SYNC
+        if returned:
+            row.is_active, row.deactivated_by, row.left_at = True, DeactivatedBy.NOBODY, None
+            self.changes.append(self._change(row, MemberChangeKind.RETURNED))
+        told = {name: pair for name, pair in moved.items() if name not in UNTOLD_FIELDS}
+        if told:
+            self.changes.append(self._change(row, _kind_of(told), told))
+        if returned:
+            self.returned_count += 1
+        elif told:
+            self.updated_count += 1
+        else:
+            self.unchanged_count += 1
+        if moved or returned:
+            row.updated_at = self.at
+            self.has_changed_row = True
+        row.last_seen_run_id = self.run.pk
+        self.rows.append(row)
+
+    def _apply(self, remote: RemoteMember, row: TeamMember) -> dict[str, list[Any]]:
+        """Set what differs and return it as field to [before, after]."""
+        moved: dict[str, list[Any]] = {}
+        for name in COMPARED_FIELDS:
+            before, after = getattr(row, name), _value(remote, name)
+            if name in self.known_fields and before != after:
+                moved[name] = [before, after]
+                setattr(row, name, after)
+        return moved
+
+    def _change(
+        self, row: TeamMember, kind: str, fields: dict[str, list[Any]] | None = None
+    ) -> MemberChange:
+        return MemberChange(
+            team_id=row.team_id,
+            github_id=row.github_id,
+            github_username=row.github_username,
+            kind=kind,
+            fields=fields or {},
+            run=self.run,
+            at=self.at,
+        )
+
+
+def _value(remote: RemoteMember, name: str) -> Any:
+    value = getattr(remote, name)
+    return (value or MemberRole.MEMBER) if name == "role" else value
+
+
+def _kind_of(moved: dict[str, list[Any]]) -> str:
+    """Name a change by what matters most in it."""
+    if "role" in moved:
+        promoted = moved["role"][1] == MemberRole.ADMIN
+        kind = MemberChangeKind.PROMOTED if promoted else MemberChangeKind.DEMOTED
+    elif "github_username" in moved:
+        kind = MemberChangeKind.RENAMED
+    else:
+        kind = MemberChangeKind.UPDATED
+    return kind
+
+
+def write_page(lease: Lease, page: FetchedPage) -> None:
+    """Write one page and its checkpoint in one transaction. Raises LeaseLost: nothing written."""
+    run = lease.run
+    with transaction.atomic():
+        plan = _plan(run, page)
+        _write(plan)
+        transitions.checkpoint(
+            lease,
+            counts={
+                "created_count": plan.created_count,
+                "updated_count": plan.updated_count,
+                "unchanged_count": plan.unchanged_count,
+                "returned_count": plan.returned_count,
+                "failed_count": page.skipped_count,
+                "page_count": 1,
+                "point_count": page.point_count,
+            },
+            cursor=str(page.next_place or ""),
+            page_size=page.place.first,
+            expected_count=run.expected_count if page.total_count is None else page.total_count,
+        )
+
+
+def _plan(run: SyncRun, page: FetchedPage) -> PagePlan:
+    plan = PagePlan(run=run, at=timezone.now(), known_fields=page.known_fields)
+    people = {remote.github_id: remote for remote in page.members}
+    # Locked, so that a switch by hand waits for this page instead of being overwritten by it.
+    known = TeamMember.objects.select_for_update().filter(
+        team_id=run.integration.team_id, github_id__in=people
+    )
+    rows = {row.github_id: row for row in known}
+    for github_id, remote in people.items():
+        plan.add(remote, rows.get(github_id))
+    return plan
+
+
+def _write(plan: PagePlan) -> None:
+    """Upsert the whole page if a row of it changed; else only mark its people as seen."""
+    if plan.has_changed_row:
+        TeamMember.objects.bulk_create(
+            plan.rows,
+            update_conflicts=True,
+            unique_fields=["team", "github_id"],
+            update_fields=UPSERTED_FIELDS,
+        )
+    elif plan.rows:
+        _mark(plan.run, plan.rows)
+    if plan.changes:
+        MemberChange.objects.bulk_create(plan.changes)
+
+
+def _mark(run: SyncRun, rows: Iterable[TeamMember]) -> None:
+    TeamMember.objects.filter(
+        team_id=run.integration.team_id, github_id__in=[row.github_id for row in rows]
+    ).update(last_seen_run_id=run.pk)
+
+
+def switch_member(member: TeamMember, *, active: bool, person: User) -> None:
+    """Switch a person of the roster on or off by hand: every later sync respects it."""
+    now = timezone.now()
+    with transaction.atomic():
+        row = TeamMember.objects.select_for_update().get(pk=member.pk)
+        if row.is_active == active:
+            return
+        row.is_active, row.updated_at = active, now
+        row.deactivated_by = DeactivatedBy.NOBODY if active else DeactivatedBy.PERSON
+        row.save(update_fields=["is_active", "deactivated_by", "updated_at"])
+        MemberChange.objects.create(
+            team_id=row.team_id,
+            github_id=row.github_id,
+            github_username=row.github_username,
+            kind=MemberChangeKind.SWITCHED_ON if active else MemberChangeKind.SWITCHED_OFF,
+            person=person,
+            at=now,
+        )
+        transitions.roster_changed(row.team.github)
+    member.is_active, member.deactivated_by = row.is_active, row.deactivated_by

@@ -1,0 +1,296 @@
+"""The one writer of every status: claim, move, write down, and tell the live channel.
+
+Each function is one short transaction that claims by conditional UPDATE: no row means that somebody
+was first. What it wrote is published after the commit; publishing never fails a sync. It knows
+nothing of GitHub and enqueues nothing.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from django.db import connection, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from integrations.constants import (
+    ACTIVE_RUN_STATUSES,
+    LEASE_LENGTH,
+    RUN_MOVES,
+    SUBJECT_MOVES,
+    SYNC_STATUS_COMPLETE,
+    SYNC_STATUS_ERROR,
+    SYNC_STATUS_PENDING,
+    SYNC_STATUS_SYNCING,
+    RunKind,
+)
+from integrations.live import publish
+from integrations.models import (
+    GitHubIntegration,
+    StatusTransition,
+    SyncRun,
+    Team,
+    TrackedRepository,
+)
+from integrations.reasons import reason_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+logger = structlog.get_logger(__name__)
+
+COUNT_FIELDS: Final = (
+    "created_count",
+    "updated_count",
+    "unchanged_count",
+    "returned_count",
+    "departed_count",
+    "failed_count",
+    "page_count",
+    "point_count",
+)
+
+
+class LeaseLost(Exception):
+    """Another worker holds the run, or it is over: this one must write nothing more."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to work on a run: every write of the holder is fenced by its token."""
+
+    run: SyncRun
+    token: uuid.UUID
+
+
+def begin(run: SyncRun) -> None:
+    """Move the run's subject to syncing, in the transaction that made the run's row."""
+    now = timezone.now()
+    _move_subject(run, SYNC_STATUS_SYNCING, started_at=now, error="")
+    _record(run, SYNC_STATUS_PENDING, SYNC_STATUS_PENDING)
+
+
+def claim(run_id: int) -> Lease | None:
+    """Take the lease of a run that nobody works on and that has nothing to wait for, or None."""
+    now, token = timezone.now(), uuid.uuid4()
+    with transaction.atomic():
+        run = (
+            SyncRun.objects.select_for_update(of=("self",))
+            .select_related("integration__team", "integration__credential", "repository")
+            .filter(_free(now), pk=run_id)
+            .first()
+        )
+        if run is None:
+            return None
+        before = run.status
+        run.status = SYNC_STATUS_SYNCING
+        run.lease_token, run.lease_expires_at = token, now + LEASE_LENGTH
+        run.started_at = run.started_at or now
+        run.resume_at = None
+        run.claim_count += 1
+        run.fruitless_claim_count += 1
+        run.send_count = 0
+        run.save(
+            update_fields=[
+                "status", "lease_token", "lease_expires_at", "started_at", "resume_at",
+                "claim_count", "fruitless_claim_count",
+                "send_count",
+            ]
+        )  # fmt: skip
+        _record(run, before, SYNC_STATUS_SYNCING)
+    return Lease(run, token)
+
+
+def _free(now: datetime) -> Q:
+    unheld = Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lte=now)
+    due = Q(resume_at__isnull=True) | Q(resume_at__lte=now)
+    return Q(status__in=ACTIVE_RUN_STATUSES) & unheld & due
+
+
+def renew(lease: Lease) -> None:
+    """Keep the lease while GitHub takes its time. Raises LeaseLost."""
+    _fenced_update(lease, lease_expires_at=timezone.now() + LEASE_LENGTH)
+
+
+def doubt(lease: Lease, reason: str) -> None:
+    """Write down why nobody may be concluded to have left after this run. Raises LeaseLost."""
+    _fenced_update(lease, sweep_blocked_by=reason)
+    lease.run.sweep_blocked_by = reason
+
+
+def checkpoint(
+    lease: Lease,
+    *,
+    counts: Mapping[str, int],
+    cursor: str,
+    page_size: int,
+    expected_count: int | None,
+) -> None:
+    """Write the place and the counts down, in the transaction that wrote the page's rows.
+
+    Raises LeaseLost, which undoes that transaction.
+    """
+    run = lease.run
+    for name, value in counts.items():
+        if name not in COUNT_FIELDS:
+            raise ValueError(f"{name} is no count of a run; there are {', '.join(COUNT_FIELDS)}")
+        setattr(run, name, getattr(run, name) + value)
+    run.cursor, run.page_size, run.expected_count = cursor, page_size, expected_count
+    run.fruitless_claim_count = 0
+    revision = _next_revision(run.integration.team_id)
+    run.revision = revision
+    _fenced_update(
+        lease,
+        **{name: getattr(run, name) for name in counts},
+        cursor=cursor,
+        page_size=page_size,
+        expected_count=expected_count,
+        fruitless_claim_count=0,
+        revision=revision,
+        lease_expires_at=timezone.now() + LEASE_LENGTH,
+    )
+    _publish_on_commit(run)
+
+
+def release(lease: Lease) -> None:
+    """Give the lease back at a checkpoint, for the next slice of work. Raises LeaseLost."""
+    _fenced_update(lease, lease_token=None, lease_expires_at=None)
+
+
+def wait(lease: Lease, *, resume_at: datetime, reason: str, is_fault: bool = False) -> None:
+    """Give the lease back until `resume_at`, when the ticker sends the run again.
+
+    A wait that GitHub asked for does not count as a fruitless claim; one after a fault does.
+    Raises LeaseLost.
+    """
+    run = lease.run
+    with transaction.atomic():
+        _fenced_update(
+            lease,
+            lease_token=None,
+            lease_expires_at=None,
+            resume_at=resume_at,
+            wait_count=F("wait_count") + (0 if is_fault else 1),
+            fruitless_claim_count=run.fruitless_claim_count - (0 if is_fault else 1),
+        )
+        _record(run, SYNC_STATUS_SYNCING, SYNC_STATUS_SYNCING, reason=reason)
+
+
+def complete(lease: Lease, *, result: Mapping[str, int], sweep_blocked_by: str = "") -> None:
+    """End the run and its subject well. Raises LeaseLost."""
+    run, now = lease.run, timezone.now()
+    with transaction.atomic():
+        _fenced_update(
+            lease,
+            status=SYNC_STATUS_COMPLETE,
+            lease_token=None,
+            lease_expires_at=None,
+            finished_at=now,
+            departed_count=run.departed_count,
+            sweep_blocked_by=sweep_blocked_by,
+        )
+        _move_subject(run, SYNC_STATUS_COMPLETE, completed_at=now, error="", result=dict(result))
+        _record(run, SYNC_STATUS_SYNCING, SYNC_STATUS_COMPLETE)
+    logger.info("run complete", run_id=run.pk, kind=run.kind, **result)
+
+
+def fail(run: SyncRun, reason: str, *, lease: Lease | None = None, url: str = "") -> bool:
+    """End the run and its subject in error, in the words of the reason.
+
+    With a lease it is fenced and raises LeaseLost; without one it ends any active run, whoever
+    holds it, and returns whether there was one to end.
+    """
+    words, now = reason_for(reason), timezone.now()
+    fields: dict[str, Any] = {
+        "status": SYNC_STATUS_ERROR,
+        "lease_token": None,
+        "lease_expires_at": None,
+        "resume_at": None,
+        "finished_at": now,
+        "error_code": words.code,
+        "error_url": url,
+    }
+    with transaction.atomic():
+        if lease is not None:
+            _fenced_update(lease, **fields)
+        elif not SyncRun.objects.active().filter(pk=run.pk).update(**fields):
+            return False
+        _move_subject(run, SYNC_STATUS_ERROR, error=words.sentence)
+        _record(run, run.status, SYNC_STATUS_ERROR, reason=words.code)
+    logger.warning("run failed", run_id=run.pk, kind=run.kind, reason=words.code)
+    return True
+
+
+def roster_changed(integration: GitHubIntegration) -> None:
+    """Tell the live channel that somebody changed the roster by hand."""
+    with transaction.atomic():
+        revision = _next_revision(integration.team_id)
+        GitHubIntegration.objects.filter(pk=integration.pk).update(roster_revision=revision)
+        transaction.on_commit(partial(publish.publish_roster, integration.pk))
+
+
+def _fenced_update(lease: Lease, **fields: Any) -> None:
+    rows = SyncRun.objects.filter(
+        pk=lease.run.pk, status=SYNC_STATUS_SYNCING, lease_token=lease.token
+    )
+    if not rows.update(**fields):
+        raise LeaseLost(f"run {lease.run.pk}")
+
+
+def _move_subject(run: SyncRun, to_status: str, **fields: Any) -> None:
+    """Move what the run is about: the members of its integration, or its repository."""
+    movable = [status for status, allowed in SUBJECT_MOVES.items() if to_status in allowed]
+    if run.kind == RunKind.MEMBERS:
+        GitHubIntegration.objects.filter(
+            pk=run.integration_id, member_sync_status__in=movable
+        ).update(member_sync_status=to_status, **{f"member_sync_{k}": v for k, v in fields.items()})
+    elif run.repository_id is not None:
+        TrackedRepository.objects.filter(pk=run.repository_id, sync_status__in=movable).update(
+            sync_status=to_status, **{f"sync_{k}": v for k, v in fields.items()}
+        )
+
+
+def _record(run: SyncRun, before: str, after: str, *, reason: str = "") -> None:
+    """Write a move down under the team's next revision, and publish it after the commit."""
+    if before != after and after not in RUN_MOVES[before]:
+        raise ValueError(f"a run cannot move from {before} to {after}")
+    team_id = run.integration.team_id
+    revision = _next_revision(team_id)
+    StatusTransition.objects.create(
+        team_id=team_id,
+        run=run,
+        from_status=before,
+        to_status=after,
+        reason=reason,
+        attempt=run.claim_count,
+        revision=revision,
+        at=timezone.now(),
+    )
+    SyncRun.objects.filter(pk=run.pk).update(revision=revision)
+    run.status, run.revision = after, revision
+    _publish_on_commit(run)
+
+
+def _next_revision(team_id: int) -> int:
+    """Take the team's next number, holding its row until the commit: numbers commit in order."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {Team._meta.db_table} SET revision = revision + 1 "
+            "WHERE id = %s RETURNING revision",
+            [team_id],
+        )
+        (revision,) = cursor.fetchone()
+    return int(revision)
+
+
+def _publish_on_commit(run: SyncRun) -> None:
+    if run.kind == RunKind.MEMBERS:
+        transaction.on_commit(partial(publish.publish_member_sync, run.integration_id))
+    else:
+        assert run.repository_id is not None  # held by a check constraint
+        transaction.on_commit(partial(publish.publish_repository_sync, run.repository_id))

@@ -1,0 +1,154 @@
+"""Dramatiq actors and, beside each, the function that sends its message.
+
+An actor takes a run's id, claims the run's lease, calls one service, and says again, later or
+never. Retries are not Dramatiq's: the run's row says when to go on, and the ticker sends it then.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import dramatiq
+import structlog
+from django.db import InterfaceError, OperationalError, transaction
+from django.utils import timezone
+from redis.exceptions import RedisError
+
+from integrations.broker import is_stopping
+from integrations.constants import (
+    QUEUE_INTERACTIVE,
+    QUEUE_OF_TRIGGER,
+    QUEUE_SCHEDULED,
+    SYNC_STATUS_PENDING,
+    RunKind,
+)
+from integrations.github.errors import GitHubError
+from integrations.models import CredentialUnreadable, SyncRun
+from integrations.services import recovery, transitions
+from integrations.services.github_access import SyncRefused
+from integrations.services.member_sync import sync_members
+from integrations.services.repository_sync import sync_repository
+from integrations.services.transitions import LeaseLost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from integrations.services.transitions import Lease
+
+logger = structlog.get_logger(__name__)
+
+# A slice is 20 s of work; a page that GitHub is slow with may take a minute more.
+TIME_LIMIT_MS: Final = 5 * 60 * 1000
+
+dramatiq.get_broker().declare_queue(QUEUE_SCHEDULED)
+
+
+class QueueUnreachable(Exception):
+    """The message could not be sent; the run says so already."""
+
+    reason = "queue_unreachable"
+
+
+@dramatiq.actor(queue_name=QUEUE_INTERACTIVE, max_retries=0, time_limit=TIME_LIMIT_MS)
+def sync_github_members_task(run_id: int) -> None:
+    """Work on a member sync for a slice."""
+    _work_on(run_id, sync_members, sync_github_members_later)
+
+
+@dramatiq.actor(queue_name=QUEUE_INTERACTIVE, max_retries=0, time_limit=TIME_LIMIT_MS)
+def sync_repository_manual_task(run_id: int) -> None:
+    """Work on one repository's sync for a slice."""
+    _work_on(run_id, sync_repository, sync_repository_manual_later)
+
+
+def sync_github_members_later(run: SyncRun) -> None:
+    """Send the message of a member sync once the transaction is committed.
+
+    Raises QueueUnreachable, after the run was ended in error.
+    """
+    transaction.on_commit(partial(_send_or_fail, run))
+
+
+def sync_repository_manual_later(run: SyncRun) -> None:
+    """Send the message of a repository sync; as `sync_github_members_later`."""
+    transaction.on_commit(partial(_send_or_fail, run))
+
+
+def send_due_runs() -> int:
+    """Send what the ticker finds due; return how many went. A queue that is down loses nothing."""
+    sent_count = 0
+    for run in recovery.take_runs_to_send(timezone.now()):
+        try:
+            _send(run)
+        except RedisError as exc:
+            # The row says "sent" already; once more after its pause, which outlives short outages.
+            logger.warning("run not sent", run_id=run.pk, error=str(exc))
+            return sent_count
+        sent_count += 1
+    return sent_count
+
+
+def _send(run: SyncRun) -> None:
+    actor = sync_github_members_task if run.kind == RunKind.MEMBERS else sync_repository_manual_task
+    queue_name = QUEUE_OF_TRIGGER[run.trigger]
+    dramatiq.get_broker().enqueue(actor.message(run.pk).copy(queue_name=queue_name))
+
+
+def _send_or_fail(run: SyncRun) -> None:
+    """Send, and let a pending run that could not be sent say so at once.
+
+    A send that raised may have sent: the actor then finds the run ended and does nothing. A run
+    already under way is left to the ticker instead.
+    """
+    try:
+        _send(run)
+    except RedisError as exc:
+        logger.warning("queue unreachable", run_id=run.pk, error=str(exc))
+        if run.status == SYNC_STATUS_PENDING:
+            transitions.fail(run, QueueUnreachable.reason)
+            raise QueueUnreachable from exc
+    else:
+        recovery.note_sent(run)
+
+
+def _work_on(
+    run_id: int, work: Callable[..., bool], again_later: Callable[[SyncRun], None]
+) -> None:
+    """Claim a run, work on it for a slice, and send the next slice's message if one is left."""
+    lease = transitions.claim(run_id)
+    if lease is None or recovery.give_up_if_fruitless(lease):
+        return
+    with structlog.contextvars.bound_contextvars(
+        run_id=run_id, team_id=lease.run.integration.team_id, attempt=lease.run.claim_count
+    ):
+        try:
+            is_over = _settled(lease, work)
+        except LeaseLost:
+            logger.info("lease lost")
+            return
+    if not is_over:
+        again_later(lease.run)
+
+
+def _settled(lease: Lease, work: Callable[..., bool]) -> bool:
+    """Work, and settle what went wrong; return whether this run needs no message from us.
+
+    The one broad `except` of the project. Raises LeaseLost.
+    """
+    try:
+        return work(lease, should_stop=is_stopping)
+    except GitHubError as exc:
+        recovery.settle(lease, exc)
+    except (SyncRefused, CredentialUnreadable) as exc:
+        transitions.fail(lease.run, exc.reason, lease=lease)
+    except (OperationalError, InterfaceError):
+        # Our database is away: the lease runs out, and the ticker sends the run again.
+        logger.exception("database unavailable in run")
+    except LeaseLost:
+        raise
+    except Exception:
+        logger.exception("run failed on our side")
+        transitions.fail(lease.run, "internal_error", lease=lease)
+        raise
+    return True

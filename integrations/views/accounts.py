@@ -1,0 +1,69 @@
+"""The way in: the front page, a person's first team, and where a team's address leads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from django import forms
+from django.contrib.auth.decorators import login_required
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_http_methods, require_safe
+
+from integrations.models import Team, User
+from integrations.views.helpers import TeamRequest, integration_of, login_and_team_required
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
+
+
+class TeamForm(forms.Form):
+    """Name a new team."""
+
+    team_name = forms.CharField(
+        label=_("Team name"),
+        max_length=100,
+        widget=forms.TextInput(attrs={"autocomplete": "organization"}),
+    )
+
+    def clean_team_name(self) -> str:
+        return " ".join(str(self.cleaned_data["team_name"]).split())
+
+
+class TeamSignupForm(TeamForm):
+    """The part of the sign-up form that is ours: allauth calls `signup` once the person exists."""
+
+    def signup(self, request: HttpRequest, user: User) -> None:
+        Team.objects.create_for(user, name=self.cleaned_data["team_name"])
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    """Lead a person to the team, or to making one; show strangers what this is."""
+    if not request.user.is_authenticated:
+        return render(request, "landing.html")
+    team = Team.objects.for_user(request.user).first()
+    if team is None:
+        return redirect("team_new")
+    return redirect("team_home", team.slug)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def team_new(request: HttpRequest) -> HttpResponse:
+    """Make a team for a person who has none, or one more."""
+    form = TeamForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        user = cast("User", request.user)
+        team = Team.objects.create_for(user, name=form.cleaned_data["team_name"])
+        return redirect("onboarding", team.slug)
+    return render(request, "accounts/team_new.html", {"form": form})
+
+
+@login_and_team_required
+@require_safe
+def team_home(request: TeamRequest) -> HttpResponse:
+    """Lead into the wizard until it was gone through, then to the members."""
+    if integration_of(request).onboarded_at is None and request.membership.is_admin:
+        return redirect("onboarding", request.team.slug)
+    return redirect("github_members", request.team.slug)

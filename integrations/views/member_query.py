@@ -1,0 +1,104 @@
+"""What the members page is asked for: search, filters, order and page, read from the address."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+from django.db.models import F
+from django.db.models.expressions import OrderBy
+from django.db.models.functions import Lower
+
+from integrations.constants import MemberRole
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from django.http import QueryDict
+
+    from integrations.models.members import TeamMemberQuerySet
+
+PER_PAGE_CHOICES: Final = (50, 100, 200)
+SORTABLE: Final = ("login", "name", "role", "joined")
+ACTIVE_CHOICES: Final = ("active", "inactive", "all")
+TWO_FACTOR_CHOICES: Final = ("on", "off", "unknown")
+SEARCH_LENGTH_MAX: Final = 100
+
+
+@dataclass(frozen=True)
+class MemberQuery:
+    """The state of the members page; whatever makes no sense falls back to its default."""
+
+    q: str = ""
+    active: str = "active"
+    role: str = ""
+    two_factor: str = ""
+    sort: str = "login"
+    per_page: int = 50
+    page: int = 1
+
+    @classmethod
+    def from_querydict(cls, given: QueryDict) -> MemberQuery:
+        default = cls()
+        return cls(
+            q=given.get("q", "").replace("\0", "").strip()[:SEARCH_LENGTH_MAX],
+            active=_one_of(given.get("active"), ACTIVE_CHOICES, default.active),
+            role=_one_of(given.get("role"), MemberRole.values, ""),
+            two_factor=_one_of(given.get("two_factor"), TWO_FACTOR_CHOICES, ""),
+            sort=_one_of(
+                given.get("sort"), (*SORTABLE, *(f"-{name}" for name in SORTABLE)), default.sort
+            ),
+            per_page=_number(given.get("per_page"), PER_PAGE_CHOICES, default.per_page),
+            page=_page_number(given.get("page")),
+        )
+
+    def apply(self, members: TeamMemberQuerySet) -> TeamMemberQuerySet:
+        """Narrow and order the roster."""
+        members = members.matching(self.q)
+        if self.active != "all":
+            members = members.filter(is_active=self.active == "active")
+        if self.role:
+            members = members.filter(role=self.role)
+        if self.two_factor:
+            wanted = {"on": True, "off": False, "unknown": None}[self.two_factor]
+            members = members.filter(two_factor_enabled=wanted)
+        return members.order_by(self._order(), "pk")
+
+    @property
+    def is_filtered(self) -> bool:
+        return bool(self.q or self.role or self.two_factor or self.active != "active")
+
+    def querystring(self, **changes: Any) -> str:
+        """Return the address's query part for this state with some of it changed.
+
+        Defaults are left out, and any change but the page's own goes back to page 1.
+        """
+        if changes and "page" not in changes:
+            changes["page"] = 1
+        wanted, default = replace(self, **changes), MemberQuery()
+        return urlencode(
+            {name: value for name, value in vars(wanted).items() if value != getattr(default, name)}
+        )
+
+    def _order(self) -> OrderBy:
+        column = self.sort.removeprefix("-")
+        expressions: dict[str, F | Lower] = {
+            "login": Lower("github_username"),
+            "name": Lower("name"),
+            "role": Lower("role"),
+            "joined": F("joined_at"),
+        }
+        return OrderBy(expressions[column], descending=self.sort.startswith("-"))
+
+
+def _one_of(given: str | None, choices: Collection[str], default: str) -> str:
+    return given if given is not None and given in choices else default
+
+
+def _number(given: str | None, choices: tuple[int, ...], default: int) -> int:
+    return int(given) if given in {str(choice) for choice in choices} else default
+
+
+def _page_number(given: str | None) -> int:
+    return int(given) if given and given.isascii() and given.isdigit() and len(given) < 7 else 1

@@ -1,0 +1,24 @@
+"""Django's SQLite backend, told how many parameters this SQLite really takes.
+
+Django 5.2 assumes 999, the default before SQLite 3.32 (2020), and would write one page of a hundred
+members in two statements; Django 6.0 asks the library, as this does.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from django.db.backends.sqlite3 import base, features
+
+
+class DatabaseFeatures(features.DatabaseFeatures):
+    @property
+    def max_query_params(self) -> int:  # type: ignore[override]
+        self.connection.ensure_connection()
+        limit: int = self.connection.connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+        return limit
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    features_class: Any = DatabaseFeatures
