@@ -61,7 +61,7 @@ class RollcallBroker(RedisBroker):
 
     def __init__(self, *, url: str, **options: Any) -> None:
         self.url = url
-        super().__init__(client=sender_client(url), **options)
+        super().__init__(client=sender_client(url), **options)  # type: ignore[no-untyped-call]
 
     def use_client(self, client: redis.Redis) -> None:
         """Send everything from now on through this client."""
@@ -100,6 +100,9 @@ class StopSignal(Middleware):
 
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         _stopping.set()
+
+    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
+        _stopping.clear()
 
 
 class LogOutcome(Middleware):
@@ -159,7 +162,9 @@ class SafeRetries(Retries):
         exception: BaseException | None = None,
     ) -> None:
         try:
-            super().after_process_message(broker, message, result=result, exception=exception)
+            super().after_process_message(  # type: ignore[no-untyped-call]
+                broker, message, result=result, exception=exception
+            )
         except redis.RedisError:
             logger.exception("retry could not be enqueued", actor=message.actor_name)
             message.fail()

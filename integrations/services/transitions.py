@@ -176,7 +176,7 @@ def wait(lease: Lease, *, resume_at: datetime, reason: str, is_fault: bool = Fal
             lease_expires_at=None,
             resume_at=resume_at,
             wait_count=F("wait_count") + (0 if is_fault else 1),
-            fruitless_claim_count=run.fruitless_claim_count - (0 if is_fault else 1),
+            fruitless_claim_count=max(0, run.fruitless_claim_count - (0 if is_fault else 1)),
         )
         _record(run, SYNC_STATUS_SYNCING, SYNC_STATUS_SYNCING, reason=reason)
 

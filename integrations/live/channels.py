@@ -1,0 +1,53 @@
+"""The live channel of a team: its name, and who may listen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django_eventstream.channelmanager import DefaultChannelManager
+
+from integrations.models import Membership, Team
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+    from integrations.models import User
+
+PREFIX = "team-"
+
+
+def channel_of(team_id: int) -> str:
+    """Return the name of a team's channel: `team-7`."""
+    return f"{PREFIX}{team_id}"
+
+
+def team_id_of(channel: str) -> int | None:
+    """Return the team whose channel this is, or None for a name that is none of ours."""
+    number = channel.removeprefix(PREFIX)
+    if not channel.startswith(PREFIX) or not (number.isascii() and number.isdigit()):
+        return None
+    return int(number)
+
+
+class TeamChannels(DefaultChannelManager):  # type: ignore[misc]
+    """django-eventstream's questions, answered from the memberships."""
+
+    def get_channels_for_request(
+        self, request: HttpRequest, view_kwargs: dict[str, str]
+    ) -> set[str]:
+        team_id = (
+            Team.objects.filter(slug=view_kwargs.get("team_slug"))
+            .values_list("pk", flat=True)
+            .first()
+        )
+        return set() if team_id is None else {channel_of(team_id)}
+
+    def can_read_channel(self, user: User | None, channel: str) -> bool:
+        """Say whether the person belongs to the channel's team, as of now."""
+        team_id = team_id_of(channel)
+        if user is None or team_id is None:
+            return False
+        return Membership.objects.filter(team=team_id, user=user.pk, user__is_active=True).exists()
+
+    def is_channel_reliable(self, channel: str) -> bool:
+        return True

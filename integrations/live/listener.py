@@ -1,0 +1,123 @@
+"""Hear what other processes publish, for as long as this process lives.
+
+django-eventstream's own listener dies for good in a Redis outage and leaves its streams silent.
+This one reconnects, and whenever it has (re)subscribed it has every stream read the rows again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from typing import Any, Final
+
+import structlog
+from django.conf import settings
+from django_eventstream.event import Event
+from django_eventstream.views import get_listener_manager
+from redis import RedisError
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from integrations.live.publish import redis_channel
+
+logger = structlog.get_logger(__name__)
+
+BACKOFF_S: Final = 0.1
+BACKOFF_MAX_S: Final = 1.0
+# A Redis that hangs is noticed by a ping that nobody answers.
+PING_INTERVAL_S: Final = 3.0
+ANSWER_TIMEOUT_S: Final = 3.0
+
+
+class LiveListener:
+    """One subscription of a process, kept up."""
+
+    def __init__(self) -> None:
+        self.is_connected = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Listen in the running loop, once; in a new loop (tests) again."""
+        loop = asyncio.get_running_loop()
+        if self._task is None or self._task.done() or self._task.get_loop() is not loop:
+            self._task = loop.create_task(self._listen_for_ever(), name="live-listener")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def _listen_for_ever(self) -> None:
+        backoff_s = BACKOFF_S
+        while True:
+            try:
+                async with self._client() as client, client.pubsub() as pubsub:
+                    await pubsub.subscribe(redis_channel())
+                    backoff_s = BACKOFF_S
+                    await self._hear(pubsub)
+            except (RedisError, OSError, TimeoutError) as exc:
+                if self.is_connected:
+                    logger.warning("live listener lost Redis", error=str(exc))
+                self.is_connected = False
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(BACKOFF_MAX_S, backoff_s * 2)
+
+    @staticmethod
+    def _client() -> Redis:
+        return Redis.from_url(
+            settings.LIVE_REDIS_URL,
+            socket_connect_timeout=ANSWER_TIMEOUT_S,
+            socket_timeout=ANSWER_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
+        )
+
+    async def _hear(self, pubsub: object) -> None:
+        """Take messages until the connection is lost. Raises RedisError or TimeoutError."""
+        heard_at = asyncio.get_running_loop().time()
+        while True:
+            message = await pubsub.get_message(timeout=PING_INTERVAL_S)  # type: ignore[attr-defined]
+            now = asyncio.get_running_loop().time()
+            if message is not None:
+                heard_at = now
+                self._take(message)
+            elif now - heard_at > PING_INTERVAL_S + ANSWER_TIMEOUT_S:
+                raise TimeoutError("Redis doesn't answer")
+            else:
+                await pubsub.ping()  # type: ignore[attr-defined]
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if message["type"] == "subscribe":
+            self.is_connected = True
+            logger.info("live listener subscribed")
+            have_streams_read_again()
+        elif message["type"] == "message":
+            _deliver(json.loads(message["data"]))
+
+
+def _deliver(published: dict[str, object]) -> None:
+    channel = str(published["channel"])
+    if published.get("recheck"):
+        have_streams_read_again(channel)
+    else:
+        event = Event(
+            channel, str(published["event_type"]), published["data"], id=published["pub_id"]
+        )
+        get_listener_manager().add_to_queues(channel, event)
+
+
+def have_streams_read_again(channel: str | None = None) -> None:
+    """Wake the streams of a channel, or all, to read the rows and check their permission."""
+    manager = get_listener_manager()
+    with manager.lock:
+        for name, listeners in manager.listeners_by_channel.items():
+            if channel in (None, name):
+                for listener in listeners:
+                    listener.overflow = True
+                    listener.wake_threadsafe()
+
+
+listener = LiveListener()

@@ -1,0 +1,62 @@
+"""The ASGI application: Django, streams let in a few at a time, and a listener beside them.
+
+uvicorn waits for open connections before it ends the lifespan, so streams are told to end by the
+signal itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+django_application = get_asgi_application()
+
+# Only now: these need settings and models.
+from integrations.live.admission import StreamAdmission  # noqa: E402
+from integrations.live.listener import listener  # noqa: E402
+from integrations.live.stream import closing  # noqa: E402
+
+if TYPE_CHECKING:
+    from integrations.live.admission import Message, Receive, Send
+
+admitted_application = StreamAdmission(django_application)
+
+
+async def application(scope: Message, receive: Receive, send: Send) -> None:
+    """Serve HTTP, and take part in the server's start and end."""
+    if scope["type"] == "lifespan":
+        await _lifespan(receive, send)
+    else:
+        await admitted_application(scope, receive, send)
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            listener.start()
+            _end_streams_on(signal.SIGTERM, signal.SIGINT)
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            await listener.stop()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+def _end_streams_on(*signals: signal.Signals) -> None:
+    """Put the end of the streams before what the server does at these signals."""
+    loop = asyncio.get_running_loop()
+    for number in signals:
+        previous = signal.getsignal(number)
+
+        def handle(received: int, frame: Any, previous: Any = previous) -> None:
+            loop.call_soon_threadsafe(closing.begin)
+            if callable(previous):
+                previous(received, frame)
+
+        signal.signal(number, handle)

@@ -1,0 +1,661 @@
+"""The actors: a real worker, a real queue, the sandbox GitHub over HTTP."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from integrations import tasks
+from integrations.constants import (
+    MAX_FRUITLESS_CLAIMS,
+    SYNC_STATUS_COMPLETE,
+    SYNC_STATUS_ERROR,
+    SYNC_STATUS_PENDING,
+    SYNC_STATUS_SYNCING,
+    CredentialStatus,
+    DeactivatedBy,
+    MemberChangeKind,
+    RunTrigger,
+)
+from integrations.models import GitHubIntegration, MemberChange, StatusTransition, SyncRun
+from integrations.services import recovery, transitions
+from integrations.services.member_sync import sync_members
+from integrations.services.repository_list import refresh_if_stale
+from integrations.services.roster import switch_member
+from integrations.services.runs import start_run
+from tests.factories import (
+    GitHubIntegrationFactory,
+    IntegrationCredentialFactory,
+    TrackedRepositoryFactory,
+    UserFactory,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.sandbox_control import SandboxControl, SandboxOrganization
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def organization(sandbox: SandboxControl) -> SandboxOrganization:
+    return sandbox.organization(size=12)
+
+
+def connect(organization: SandboxOrganization, *, token: str = "") -> GitHubIntegration:
+    """Tie a team of its own to an organisation of the sandbox."""
+    credential = IntegrationCredentialFactory(
+        access_token=token or organization.token, github_username=organization.owner
+    )
+    return GitHubIntegrationFactory(
+        team=credential.team,
+        credential=credential,
+        organization_id=organization.id,
+        organization_login=organization.login,
+    )
+
+
+@pytest.fixture
+def integration(organization: SandboxOrganization) -> GitHubIntegration:
+    return connect(organization)
+
+
+def start(integration: GitHubIntegration) -> SyncRun:
+    return start_run(integration, trigger=RunTrigger.MANUAL).run
+
+
+def sync(integration: GitHubIntegration) -> SyncRun:
+    """Run one sync to its end in this thread, as the actor does it."""
+    run = start(integration)
+    tasks.sync_github_members_task.fn(run.pk)
+    integration.refresh_from_db()
+    run.refresh_from_db()
+    return run
+
+
+def roster(integration: GitHubIntegration) -> dict[int, dict[str, Any]]:
+    """Return the active roster in the shape of the sandbox's truth."""
+    return {
+        member.github_id: {
+            "id": member.github_id,
+            "login": member.github_username,
+            "name": member.name or None,
+            "email": member.email,
+            "role": member.role,
+            "two_factor": member.two_factor_enabled,
+        }
+        for member in integration.team.members.active()
+    }
+
+
+def truth(organization: SandboxOrganization) -> dict[int, dict[str, Any]]:
+    names = ("id", "login", "name", "email", "role", "two_factor")
+    return {
+        github_id: {name: member[name] for name in names}
+        | {"name": (member["name"] or "").replace("\0", "")[:255] or None}
+        | {"email": member["email"] or ""}
+        for github_id, member in organization.members().items()
+    }
+
+
+class TestTheQueue:
+    def test_a_worker_takes_the_run_from_click_to_complete(
+        self,
+        integration: GitHubIntegration,
+        organization: SandboxOrganization,
+        worker: object,
+        wait_until: Callable[..., None],
+    ) -> None:
+        run = start(integration)
+        tasks.sync_github_members_later(run)
+
+        def is_over() -> bool:
+            integration.refresh_from_db()
+            return integration.member_sync_status == SYNC_STATUS_COMPLETE
+
+        wait_until(is_over, timeout_s=20)
+        assert roster(integration) == truth(organization)
+
+    def test_twenty_starts_at_once_make_one_run(self, integration: GitHubIntegration) -> None:
+        runs: list[int] = []
+        gate = threading.Barrier(20)
+
+        def click() -> None:
+            gate.wait()
+            try:
+                runs.append(start_run(integration, trigger=RunTrigger.MANUAL).run.pk)
+            finally:
+                connection.close()
+
+        threads = [threading.Thread(target=click) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(runs) == 20
+        assert len(set(runs)) == 1
+        assert SyncRun.objects.count() == 1
+
+    def test_a_message_that_comes_twice_does_nothing_the_second_time(
+        self, integration: GitHubIntegration
+    ) -> None:
+        run = sync(integration)
+        pages = run.page_count
+        tasks.sync_github_members_task.fn(run.pk)
+        run.refresh_from_db()
+        assert run.page_count == pages
+        assert run.status == SYNC_STATUS_COMPLETE
+
+    def test_a_message_for_a_run_that_is_no_more_does_nothing(self) -> None:
+        tasks.sync_github_members_task.fn(4_711)
+        assert not SyncRun.objects.exists()
+
+
+class TestMemberSync:
+    def test_it_sets_syncing_at_the_start(self, integration: GitHubIntegration) -> None:
+        run = start(integration)
+        integration.refresh_from_db()
+        assert integration.member_sync_status == SYNC_STATUS_SYNCING
+        assert integration.member_sync_started_at is not None
+        assert run.status == SYNC_STATUS_PENDING
+
+    def test_it_sets_complete_with_counts(self, integration: GitHubIntegration) -> None:
+        sync(integration)
+        assert integration.member_sync_status == SYNC_STATUS_COMPLETE
+        assert integration.member_sync_completed_at is not None
+        assert integration.member_sync_error == ""
+        assert integration.member_sync_result == {
+            "created": 12,
+            "updated": 0,
+            "unchanged": 0,
+            "returned": 0,
+            "departed": 0,
+            "failed": 0,
+        }
+
+    def test_it_sets_error_with_a_sentence_and_keeps_the_roster(
+        self, integration: GitHubIntegration, organization: SandboxOrganization
+    ) -> None:
+        sync(integration)
+        organization.fault("not_found")
+        run = sync(integration)
+        assert integration.member_sync_status == SYNC_STATUS_ERROR
+        assert "Your roster is as it was." in integration.member_sync_error
+        assert run.error_code == "not_a_member"
+        assert integration.team.members.active().count() == 12
+
+    def test_the_roster_is_the_truth_whatever_people_are_called(
+        self, sandbox: SandboxControl
+    ) -> None:
+        organization = sandbox.organization(size=240)
+        integration = connect(organization)
+        run = sync(integration)
+        assert roster(integration) == truth(organization)
+        assert run.page_count == 3
+        assert run.expected_count == 240
+
+    def test_a_second_sync_finds_what_changed(
+        self, integration: GitHubIntegration, organization: SandboxOrganization
+    ) -> None:
+        sync(integration)
+        people = [m for m in organization.members().values() if m["login"] != organization.owner]
+        leaver, renamed, promoted = people[0], people[1], people[2]
+        organization.remove(leaver["login"])
+        organization.change(renamed["login"], login=f"{renamed['login']}-new")
+        organization.change(
+            promoted["login"], role="member" if promoted["role"] == "admin" else "admin"
+        )
+        organization.add(login=f"newcomer-{organization.id}")
+        run = sync(integration)
+        assert integration.member_sync_result == {
+            "created": 1,
+            "updated": 2,
+            "unchanged": 9,
+            "returned": 0,
+            "departed": 1,
+            "failed": 0,
+        }
+        assert roster(integration) == truth(organization)
+        kinds = dict(run.changes.values_list("github_id", "kind"))
+        assert kinds[leaver["id"]] == MemberChangeKind.LEFT
+        assert kinds[renamed["id"]] == MemberChangeKind.RENAMED
+        assert kinds[promoted["id"]] in {MemberChangeKind.PROMOTED, MemberChangeKind.DEMOTED}
+
+    def test_two_people_may_swap_their_logins(
+        self, integration: GitHubIntegration, organization: SandboxOrganization
+    ) -> None:
+        sync(integration)
+        one, other = [
+            m for m in organization.members().values() if m["login"] != organization.owner
+        ][:2]
+        organization.change(one["login"], login="in-between")
+        organization.change(other["login"], login=one["login"])
+        organization.change("in-between", login=other["login"])
+        sync(integration)
+        assert roster(integration)[one["id"]]["login"] == other["login"]
+        assert roster(integration)[other["id"]]["login"] == one["login"]
+
+    def test_who_returns_comes_back(
+        self, integration: GitHubIntegration, organization: SandboxOrganization
+    ) -> None:
+        sync(integration)
+        person = organization.somebody()
+        organization.remove(person["login"])
+        sync(integration)
+        organization.add(login=person["login"])
+        sync(integration)
+        assert integration.member_sync_result is not None
+        assert integration.member_sync_result["returned"] == 1
+        assert person["id"] in roster(integration)
+        kinds = MemberChange.objects.filter(github_id=person["id"]).order_by("pk")
+        assert list(kinds.values_list("kind", flat=True)) == ["joined", "left", "returned"]
+
+    def test_whom_a_person_switched_off_stays_off(
+        self, integration: GitHubIntegration, organization: SandboxOrganization
+    ) -> None:
+        sync(integration)
+        member = integration.team.members.get(github_id=organization.somebody()["id"])
+        switch_member(member, active=False, person=UserFactory())
+        sync(integration)
+        member.refresh_from_db()
+        assert not member.is_active
+        assert member.deactivated_by == DeactivatedBy.PERSON
+
+    def test_another_team_with_the_same_organisation_has_a_roster_of_its_own(
+        self, integration: GitHubIntegration, organization: SandboxOrganization
+    ) -> None:
+        other = connect(organization)
+        sync(integration)
+        assert not other.team.members.exists()
+        sync(other)
+        assert roster(other) == roster(integration)
+
+    def test_a_token_without_the_e_mail_scope_still_reads_the_members(
+        self, sandbox: SandboxControl, organization: SandboxOrganization
+    ) -> None:
+        token = sandbox.token(organization.owner, "read:org")
+        integration = connect(organization, token=token)
+        sync(integration)
+        assert integration.member_sync_status == SYNC_STATUS_COMPLETE
+        assert set(roster(integration)) == set(organization.members())
+
+    def test_what_rest_does_not_tell_is_left_as_it_is(
+        self, integration: GitHubIntegration, organization: SandboxOrganization
+    ) -> None:
+        sync(integration)
+        before = roster(integration)
+        organization.fault("integration_forbidden", kind="graphql")
+        sync(integration)
+        assert integration.member_sync_status == SYNC_STATUS_COMPLETE
+        assert roster(integration) == before
+        assert any("/members" in call["path"] for call in organization.requests())
+
+
+class TestQueries:
+    def _page_queries(self, integration: GitHubIntegration) -> list[str]:
+        run = start(integration)
+        lease = transitions.claim(run.pk)
+        assert lease is not None
+        with CaptureQueriesContext(connection) as captured:
+            sync_members(lease, should_stop=lambda: False)
+        statements = [query["sql"] for query in captured.captured_queries]
+        work = [sql for sql in statements if not sql.startswith(("BEGIN", "COMMIT", "SAVEPOINT"))]
+        checkpoints = [
+            number for number, sql in enumerate(work) if "UPDATE" in sql and '"cursor"' in sql
+        ]
+        # From the second checkpoint to the third: one whole page, with what was published of it.
+        return work[checkpoints[1] + 1 : checkpoints[2] + 1]
+
+    @staticmethod
+    def _writing(statements: list[str]) -> list[str]:
+        """Leave out what publishing read after the commit."""
+        first = next(n for n, sql in enumerate(statements) if "integrations_teammember" in sql)
+        return statements[first:]
+
+    def test_a_page_costs_five_at_the_most_new_or_known(self, sandbox: SandboxControl) -> None:
+        organization = sandbox.organization(size=400)
+        integration = connect(organization)
+        first = self._writing(self._page_queries(integration))
+        second = self._writing(self._page_queries(integration))
+        assert len(first) <= 5, first
+        assert len(second) <= 5, second
+
+    def test_an_unchanged_page_rewrites_no_row_beyond_its_mark(
+        self, sandbox: SandboxControl
+    ) -> None:
+        organization = sandbox.organization(size=400)
+        integration = connect(organization)
+        self._page_queries(integration)
+        again = self._writing(self._page_queries(integration))
+        writes = [sql for sql in again if sql.startswith(("UPDATE", "INSERT"))]
+        [mark] = [sql for sql in writes if "integrations_teammember" in sql]
+        assert mark.startswith('UPDATE "integrations_teammember" SET "last_seen_run_id"')
+        assert mark.count("=") == 2
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("fault", "params", "code"),
+        [
+            ("bad_credentials", {}, "bad_credentials"),
+            ("sso_required", {"url": "https://github.example/sso?x=1"}, "saml_required"),
+            ("integration_forbidden", {}, "permission_missing"),
+            ("oauth_app_restricted", {}, "oauth_app_restricted"),
+            ("organization_null", {}, "not_found"),
+            ("organization_id_changed", {}, "organisation_changed"),
+            ("cursor_null", {}, "list_stuck"),
+        ],
+    )
+    def test_what_is_final_ends_the_run_with_its_sentence(
+        self,
+        fault: str,
+        params: dict[str, Any],
+        code: str,
+        integration: GitHubIntegration,
+        organization: SandboxOrganization,
+    ) -> None:
+        organization.fault(fault, **params)
+        run = sync(integration)
+        assert run.status == SYNC_STATUS_ERROR
+        assert run.error_code == code
+        assert integration.member_sync_status == SYNC_STATUS_ERROR
+        assert integration.member_sync_error
+        assert run.finished_at is not None
+
+    def test_a_refused_token_is_not_used_again(
+        self, integration: GitHubIntegration, organization: SandboxOrganization
+    ) -> None:
+        organization.fault("bad_credentials")
+        sync(integration)
+        assert integration.credential is not None
+        assert integration.credential.status == CredentialStatus.REVOKED
+        count = len(organization.requests())
+        run = sync(integration)
+        assert run.error_code == "bad_credentials"
+        assert len(organization.requests()) == count
+
+    def test_github_s_own_link_mends_saml(
+        self, integration: GitHubIntegration, organization: SandboxOrganization
+    ) -> None:
+        organization.fault("sso_required", url="https://github.example/sso?x=1")
+        assert sync(integration).error_url == "https://github.example/sso?x=1"
+
+    @pytest.mark.parametrize(
+        "fault",
+        ["server_error", "garbage", "truncated_json", "drop_connection", "something_went_wrong",
+         "unauthorized_sporadic"],
+    )  # fmt: skip
+    def test_what_may_pass_is_tried_again_and_then_works(
+        self, fault: str, integration: GitHubIntegration, organization: SandboxOrganization
+    ) -> None:
+        organization.fault(fault, times=1, kind="graphql")
+        run = start(integration)
+        tasks.sync_github_members_task.fn(run.pk)
+        run.refresh_from_db()
+        if run.status != SYNC_STATUS_COMPLETE:
+            assert run.resume_at is not None
+            assert run.lease_token is None
+            resume(run)
+        assert run.status == SYNC_STATUS_COMPLETE
+        assert set(roster(integration)) == set(organization.members())
+
+    def test_what_does_not_pass_ends_after_so_many_tries(
+        self, integration: GitHubIntegration, organization: SandboxOrganization
+    ) -> None:
+        organization.fault("server_error", status=500, kind="graphql")
+        run = start(integration)
+        tasks.sync_github_members_task.fn(run.pk)
+        tries = 1
+        while run.is_active:
+            resume(run)
+            tries += 1
+        assert tries == MAX_FRUITLESS_CLAIMS
+        assert run.error_code == "github_unavailable"
+
+    def test_a_page_that_is_too_big_is_asked_for_in_halves(self, sandbox: SandboxControl) -> None:
+        organization = sandbox.organization(size=120)
+        organization.fault("too_big_502", above=25)
+        integration = connect(organization)
+        run = sync(integration)
+        assert run.status == SYNC_STATUS_COMPLETE
+        assert run.page_size == 25
+        assert set(roster(integration)) == set(organization.members())
+
+    @pytest.mark.parametrize("fault", ["null_edge", "null_node", "null_database_id"])
+    def test_a_person_who_could_not_be_read_leaves_nobody_departed(
+        self, fault: str, integration: GitHubIntegration, organization: SandboxOrganization
+    ) -> None:
+        sync(integration)
+        organization.fault(fault)
+        run = sync(integration)
+        assert run.status == SYNC_STATUS_COMPLETE
+        assert run.sweep_blocked_by == "people_skipped"
+        assert run.failed_count == 1
+        assert integration.team.members.active().count() == 12
+
+    def test_our_own_fault_says_so_and_is_raised(
+        self, integration: GitHubIntegration, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        integration.organization_login = "x\ny"  # no such address can be built
+        integration.save(update_fields=["organization_login"])
+        run = start(integration)
+        tasks.sync_github_members_task.fn(run.pk)
+        run.refresh_from_db()
+        assert run.status == SYNC_STATUS_ERROR
+
+    def test_a_token_that_no_key_reads_says_reconnect(self, integration: GitHubIntegration) -> None:
+        assert integration.credential is not None
+        integration.credential.encrypted_access_token = "garbage"
+        integration.credential.save(update_fields=["encrypted_access_token"])
+        assert sync(integration).error_code == "credential_unreadable"
+
+
+def resume(run: SyncRun) -> None:
+    """Let a waiting run's time come, and do what ticker and worker do then."""
+    SyncRun.objects.filter(pk=run.pk).update(resume_at=timezone.now())
+    [due] = recovery.take_runs_to_send(timezone.now())
+    assert due.pk == run.pk
+    tasks.sync_github_members_task.fn(run.pk)
+    run.refresh_from_db()
+
+
+class TestWaiting:
+    @pytest.mark.parametrize(
+        ("fault", "params"),
+        [
+            ("primary_rate_limit", {"seconds": 300}),
+            ("primary_rate_limit_429", {"seconds": 300}),
+            ("secondary_rate_limit", {"retry_after": 300}),
+            ("graphql_rate_limited", {"seconds": 300}),
+        ],
+    )
+    def test_the_run_keeps_its_place_and_waits_as_long_as_github_says(
+        self,
+        fault: str,
+        params: dict[str, Any],
+        sandbox: SandboxControl,
+    ) -> None:
+        organization = sandbox.organization(size=240)
+        integration = connect(organization)
+        organization.fault(fault, kind="graphql", after=1, times=1, **params)
+        run = sync(integration)
+        assert run.is_active
+        assert run.page_count == 1
+        assert run.resume_at is not None
+        assert timedelta(seconds=280) < run.resume_at - timezone.now() <= timedelta(seconds=302)
+        assert integration.member_sync_status == SYNC_STATUS_SYNCING
+        assert integration.team.members.count() == 100
+        resume(run)
+        assert run.status == SYNC_STATUS_COMPLETE
+        assert set(roster(integration)) == set(organization.members())
+
+    def test_without_a_figure_it_waits_a_minute_and_then_longer(
+        self, integration: GitHubIntegration, organization: SandboxOrganization
+    ) -> None:
+        organization.fault("secondary_rate_limit", kind="graphql")
+        run = sync(integration)
+        assert run.resume_at is not None
+        assert timedelta(seconds=55) < run.resume_at - timezone.now() <= timedelta(seconds=60)
+        resume(run)
+        assert run.resume_at is not None
+        assert timedelta(seconds=115) < run.resume_at - timezone.now() <= timedelta(seconds=120)
+
+    def test_a_reset_beside_a_502_is_no_reason_to_wait_for_it(
+        self, integration: GitHubIntegration, organization: SandboxOrganization
+    ) -> None:
+        organization.fault("server_error", status=500, kind="graphql")
+        run = sync(integration)
+        assert run.resume_at is not None
+        assert run.resume_at - timezone.now() < timedelta(seconds=10)
+
+    def test_a_wait_does_not_count_as_a_try(
+        self, integration: GitHubIntegration, organization: SandboxOrganization
+    ) -> None:
+        organization.fault("secondary_rate_limit", kind="graphql", retry_after=1)
+        run = sync(integration)
+        for _ in range(MAX_FRUITLESS_CLAIMS + 1):
+            resume(run)
+        assert run.is_active
+        assert run.fruitless_claim_count == 0
+        assert run.wait_count == MAX_FRUITLESS_CLAIMS + 2
+
+
+class TestLease:
+    def test_two_workers_cannot_hold_one_run(self, integration: GitHubIntegration) -> None:
+        run = start(integration)
+        assert transitions.claim(run.pk) is not None
+        assert transitions.claim(run.pk) is None
+
+    def test_a_dead_worker_s_run_goes_on_from_its_checkpoint(self, sandbox: SandboxControl) -> None:
+        organization = sandbox.organization(size=240)
+        integration = connect(organization)
+        run = start(integration)
+        dead = transitions.claim(run.pk)
+        assert dead is not None
+        # It wrote one page, and then its slice ended without a word.
+        asked = iter([True])
+        sync_members(dead, should_stop=lambda: next(asked))
+        assert transitions.claim(run.pk) is not None
+        SyncRun.objects.filter(pk=run.pk).update(lease_expires_at=timezone.now())
+        [due] = recovery.take_runs_to_send(timezone.now())
+        tasks.sync_github_members_task.fn(due.pk)
+        run.refresh_from_db()
+        assert run.status == SYNC_STATUS_COMPLETE
+        assert run.created_count == 240
+        assert run.page_count == 3
+        graphql = [call for call in organization.requests() if call["kind"] == "graphql"]
+        assert len(graphql) == 3
+
+    def test_whoever_lost_the_lease_writes_nothing_more(self, sandbox: SandboxControl) -> None:
+        organization = sandbox.organization(size=240)
+        integration = connect(organization)
+        run = start(integration)
+        slow = transitions.claim(run.pk)
+        assert slow is not None
+        SyncRun.objects.filter(pk=run.pk).update(lease_expires_at=timezone.now())
+        assert transitions.claim(run.pk) is not None
+        with pytest.raises(transitions.LeaseLost):
+            sync_members(slow, should_stop=lambda: False)
+        assert not integration.team.members.exists()
+
+    def test_a_run_claimed_in_vain_too_often_ends(self, integration: GitHubIntegration) -> None:
+        run = start(integration)
+        for _ in range(MAX_FRUITLESS_CLAIMS):
+            assert transitions.claim(run.pk) is not None
+            SyncRun.objects.filter(pk=run.pk).update(lease_expires_at=timezone.now())
+        tasks.sync_github_members_task.fn(run.pk)
+        run.refresh_from_db()
+        assert run.error_code == "gave_up"
+
+
+class TestTransitions:
+    def test_every_move_is_a_row_and_revisions_are_consecutive(
+        self, sandbox: SandboxControl
+    ) -> None:
+        organization = sandbox.organization(size=240)
+        integration = connect(organization)
+        run = sync(integration)
+        moves = list(
+            StatusTransition.objects.filter(run=run).values_list(
+                "from_status", "to_status", "revision"
+            )
+        )
+        assert [(before, after) for before, after, _ in moves] == [
+            (SYNC_STATUS_PENDING, SYNC_STATUS_PENDING),
+            (SYNC_STATUS_PENDING, SYNC_STATUS_SYNCING),
+            (SYNC_STATUS_SYNCING, SYNC_STATUS_COMPLETE),
+        ]
+        # Between them one revision for each of the three pages.
+        assert [revision for *_, revision in moves] == [1, 2, 6]
+        integration.team.refresh_from_db()
+        assert integration.team.revision == 6
+
+    def test_an_ended_run_cannot_end_again(self, integration: GitHubIntegration) -> None:
+        run = sync(integration)
+        assert not transitions.fail(run, "disconnected")
+        integration.refresh_from_db()
+        assert integration.member_sync_status == SYNC_STATUS_COMPLETE
+
+    def test_an_unknown_count_is_refused_by_name(self, integration: GitHubIntegration) -> None:
+        lease = transitions.claim(start(integration).pk)
+        assert lease is not None
+        with pytest.raises(ValueError, match="created_count"):
+            transitions.checkpoint(
+                lease, counts={"made_count": 1}, cursor="", page_size=100, expected_count=None
+            )
+
+
+class TestRepositorySync:
+    def test_it_reads_metadata_and_people(
+        self, integration: GitHubIntegration, organization: SandboxOrganization
+    ) -> None:
+        listed = organization.control.ask("GET", "organizations")
+        assert any(each["login"] == organization.login for each in listed)
+        from_github = repositories_of(integration)
+        repository = TrackedRepositoryFactory(
+            integration=integration, github_id=from_github[0].github_id, full_name="old/name"
+        )
+        run = start_run(integration, trigger=RunTrigger.MANUAL, repository=repository).run
+        tasks.sync_repository_manual_task.fn(run.pk)
+        repository.refresh_from_db()
+        assert repository.sync_status == SYNC_STATUS_COMPLETE
+        assert repository.full_name == from_github[0].full_name
+        assert repository.sync_result == {"people": repository.people.count()}
+        assert repository.people.exists()
+        integration.refresh_from_db()
+        assert integration.member_sync_status == SYNC_STATUS_PENDING
+
+    def test_a_repository_that_is_gone_ends_in_error(self, integration: GitHubIntegration) -> None:
+        repository = TrackedRepositoryFactory(integration=integration, github_id=1)
+        run = start_run(integration, trigger=RunTrigger.MANUAL, repository=repository).run
+        tasks.sync_repository_manual_task.fn(run.pk)
+        repository.refresh_from_db()
+        assert repository.sync_status == SYNC_STATUS_ERROR
+        assert repository.sync_error
+
+    def test_members_and_a_repository_sync_side_by_side(
+        self, integration: GitHubIntegration
+    ) -> None:
+        repository = TrackedRepositoryFactory(
+            integration=integration, github_id=repositories_of(integration)[0].github_id
+        )
+        members = start(integration)
+        run = start_run(integration, trigger=RunTrigger.MANUAL, repository=repository).run
+        tasks.sync_repository_manual_task.fn(run.pk)
+        tasks.sync_github_members_task.fn(members.pk)
+        assert SyncRun.objects.filter(status=SYNC_STATUS_COMPLETE).count() == 2
+
+
+def repositories_of(integration: GitHubIntegration) -> list[Any]:
+    """List the organisation's repositories as the wizard does, and forget the rows again."""
+    refresh_if_stale(integration)
+    rows = list(integration.repositories.all())
+    integration.repositories.all().delete()
+    return rows
