@@ -20,8 +20,10 @@ from integrations.models import (
     TrackedRepository,
     User,
 )
+from integrations.services.people import remove_person
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
     from django.http import HttpRequest
 
 
@@ -38,6 +40,8 @@ class ReadOnlyAdmin(admin.ModelAdmin[Any]):
 class MembershipInline(admin.TabularInline[Membership, Team]):
     model = Membership
     extra = 0
+    # Taking somebody out goes through MembershipAdmin, which closes their streams.
+    can_delete = False
     autocomplete_fields = ["user"]
 
 
@@ -71,6 +75,13 @@ class MembershipAdmin(admin.ModelAdmin[Membership]):
     list_filter = ["role"]
     list_select_related = ["team", "user"]
     autocomplete_fields = ["team", "user"]
+
+    def delete_model(self, request: HttpRequest, obj: Membership) -> None:
+        remove_person(obj.team, obj.user)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Membership]) -> None:
+        for membership in queryset.select_related("team", "user"):
+            remove_person(membership.team, membership.user)
 
 
 @admin.register(IntegrationCredential)

@@ -5,6 +5,8 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 import time
 from dataclasses import dataclass
@@ -71,6 +73,11 @@ class SseClient:
             self.events.clear()
 
     def close(self) -> None:
+        """Hang up at once: closing the response alone would wait for the reader's next byte."""
+        if not self.is_over:
+            with contextlib.suppress(OSError, AttributeError):
+                self._response.raw.connection.sock.shutdown(socket.SHUT_RDWR)
+        self._thread.join(timeout=5)
         self._response.close()
 
     def _read(self) -> None:

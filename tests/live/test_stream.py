@@ -1,0 +1,210 @@
+"""Open streams in a real uvicorn: what they hold, what they survive, how they end."""
+
+from __future__ import annotations
+
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from django.db import connection
+from django.urls import reverse
+
+from integrations.constants import RunTrigger
+from integrations.services import transitions
+from integrations.services.runs import start_run
+from tests.factories import GitHubIntegrationFactory
+from tests.live.sse import SseClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from integrations.models import GitHubIntegration, Team, User
+    from tests.processes import Valkey
+    from tests.stack import Stack
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.processes,
+    pytest.mark.parametrize("stack", [("web",)], indirect=True),
+]
+
+MANY = 200
+
+
+@pytest.fixture
+def integration(acme: Team) -> GitHubIntegration:
+    found: GitHubIntegration = GitHubIntegrationFactory(team=acme)
+    return found
+
+
+@pytest.fixture
+def viewer(stack: Stack, bob: User, integration: GitHubIntegration) -> Iterator[SseClient]:
+    with stack.browser_session(bob) as session:
+        client = SseClient(live_address(stack, integration), cookies=session.cookies.get_dict())
+    client.wait_for("stream-open")
+    yield client
+    client.close()
+
+
+def live_address(stack: Stack, integration: GitHubIntegration) -> str:
+    team = integration.team
+    return f"{stack.url}{reverse('live', args=[team.slug])}?lastEventId=team-{team.pk}:0"
+
+
+class RawStream:
+    """A stream by its socket alone: a few hundred of these cost a test no threads."""
+
+    def __init__(self, stack: Stack, integration: GitHubIntegration, cookie: str) -> None:
+        path = live_address(stack, integration).removeprefix(stack.url)
+        self._socket = socket.create_connection(("127.0.0.1", stack.port), timeout=30)
+        self._socket.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n\r\n".encode()
+        )
+        self._read = b""
+
+    def wait_for(self, words: bytes) -> None:
+        while words not in self._read:
+            received = self._socket.recv(65536)
+            assert received, f"the stream ended before {words!r}: {self._read[-300:]!r}"
+            self._read += received
+
+    def wait_for_end(self) -> None:
+        while self._socket.recv(65536):
+            pass
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def open_many(
+    stack: Stack, integration: GitHubIntegration, user: User, count: int
+) -> list[RawStream]:
+    with stack.browser_session(user) as session:
+        cookie = "; ".join(f"{name}={value}" for name, value in session.cookies.items())
+    with ThreadPoolExecutor(32) as pool:
+        streams = list(pool.map(lambda _: RawStream(stack, integration, cookie), range(count)))
+    for stream in streams:
+        stream.wait_for(b"event: stream-open")
+    return streams
+
+
+class TestManyStreams:
+    def test_they_hold_no_thread_and_no_database_connection(
+        self, stack: Stack, integration: GitHubIntegration, bob: User
+    ) -> None:
+        """Two hundred at once, on PostgreSQL with its hundred connections as well as on SQLite."""
+        streams = open_many(stack, integration, bob, MANY)
+        try:
+            process = psutil.Process(stack.web.pid)
+            assert process.num_threads() <= 20
+            assert database_connections_of(process) <= 16
+            run = start_run(integration, trigger=RunTrigger.MANUAL).run
+            for stream in streams:
+                stream.wait_for(b"event: member-sync")
+            transitions.fail(run, "gave_up")
+            for stream in streams:
+                stream.wait_for(b'data-state="error"')
+            assert process.num_threads() <= 20
+            if connection.vendor == "postgresql":
+                assert busy_connections() == 0
+        finally:
+            for stream in streams:
+                stream.close()
+
+    def test_their_places_are_free_again_when_they_are_gone(
+        self,
+        stack: Stack,
+        integration: GitHubIntegration,
+        bob: User,
+        wait_until: Callable[..., None],
+    ) -> None:
+        process = psutil.Process(stack.web.pid)
+        before = process.num_fds()
+        for stream in open_many(stack, integration, bob, 50):
+            stream.close()
+        wait_until(lambda: process.num_fds() <= before + 5)
+
+    def test_the_server_ends_quickly_and_every_stream_with_it(
+        self, stack: Stack, integration: GitHubIntegration, bob: User
+    ) -> None:
+        streams = open_many(stack, integration, bob, 50)
+        begun = time.monotonic()
+        stack.web.stop()
+        assert time.monotonic() - begun < 4
+        for stream in streams:
+            stream.wait_for(b"retry: ")
+            stream.wait_for_end()
+
+
+def database_connections_of(process: psutil.Process) -> int:
+    """Count the open database files or sockets of a process."""
+    if connection.vendor == "sqlite":
+        name = str(connection.settings_dict["NAME"])
+        return sum(file.path == name for file in process.open_files())
+    port = int(connection.settings_dict["PORT"] or 5432)
+    return sum(bool(each.raddr) and each.raddr.port == port for each in process.net_connections())
+
+
+def busy_connections() -> int:
+    """Count the PostgreSQL sessions on this database, other than ours, that are in a transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND pid <> pg_backend_pid() AND state <> 'idle'"
+        )
+        (count,) = cursor.fetchone()
+    return int(count)
+
+
+class TestOutages:
+    def test_what_moved_while_redis_was_away_is_seen_when_it_is_back(
+        self,
+        stack: Stack,
+        viewer: SseClient,
+        valkey: Valkey,
+        integration: GitHubIntegration,
+    ) -> None:
+        valkey.stop()
+        run = start_run(integration, trigger=RunTrigger.MANUAL).run
+        transitions.fail(run, "gave_up")
+        valkey.start()
+        event = viewer.wait_for("member-sync", timeout_s=5)
+        assert 'data-state="error"' in event.data
+        assert not viewer.is_over
+
+    def test_what_was_published_in_a_gap_is_read_from_the_rows(
+        self, stack: Stack, viewer: SseClient, integration: GitHubIntegration
+    ) -> None:
+        """Two moves, of which only the second is published: the first subject comes as well."""
+        transitions.roster_changed(integration)
+        viewer.wait_for("roster")
+        run = start_run(integration, trigger=RunTrigger.MANUAL).run
+        viewer.wait_for("member-sync")
+        viewer.forget()
+        transitions.fail(run, "gave_up")
+        viewer.wait_for("member-sync", where=lambda event: 'data-state="error"' in event.data)
+        assert viewer.events[-1].revision == 3
+
+
+class TestTheDoor:
+    def test_it_takes_no_post(
+        self, stack: Stack, bob: User, integration: GitHubIntegration
+    ) -> None:
+        with stack.browser_session(bob) as session:
+            response = session.post(live_address(stack, integration), timeout=10)
+        assert response.status_code == 405
+
+    def test_its_answer_is_neither_kept_nor_held_back(
+        self, stack: Stack, bob: User, integration: GitHubIntegration
+    ) -> None:
+        with (
+            stack.browser_session(bob) as session,
+            session.get(live_address(stack, integration), stream=True, timeout=10) as response,
+        ):
+            assert response.headers["Content-Type"] == "text/event-stream"
+            assert "no-cache" in response.headers["Cache-Control"]
+            assert response.headers["X-Accel-Buffering"] == "no"
+            assert "Set-Cookie" not in response.headers
