@@ -274,6 +274,8 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {
+        # Its own handlers would print what the root's prints.
+        "django": {"handlers": [], "propagate": True},
         "django.request": {"level": "ERROR"},
         "django_eventstream": {"level": "WARNING"},
     },

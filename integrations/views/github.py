@@ -37,7 +37,7 @@ from integrations.views.helpers import (
     organization_or_404,
     team_admin_required,
 )
-from integrations.views.member_query import MemberQuery
+from integrations.views.member_query import member_table
 from integrations.views.onboarding import connected_message
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def github_members(request: TeamRequest) -> HttpResponse:
 def _members_page(
     request: TeamRequest, integration: GitHubIntegration, *, status: int = 200
 ) -> HttpResponse:
-    context = _table_context(request) | {
+    context = member_table(request) | {
         "integration": integration,
         "card": MemberSyncCard.of(integration),
         "revision": request.team.revision,
@@ -159,20 +159,7 @@ def _members_page(
 @require_safe
 def github_members_table(request: TeamRequest) -> HttpResponse:
     """The table alone: the page asks for it again when the roster changed."""
-    return render(request, "integrations/partials/member_table.html", _table_context(request))
-
-
-def _table_context(request: TeamRequest) -> dict[str, object]:
-    query = MemberQuery.from_querydict(request.GET)
-    members = request.team.members.all()
-    page = Paginator(query.apply(members), query.per_page).get_page(query.page)
-    return {
-        "query": query,
-        "page": page,
-        "total_count": members.count(),
-        "active_count": members.active().count(),
-        "can_edit": request.membership.is_admin,
-    }
+    return render(request, "integrations/partials/member_table.html", member_table(request))
 
 
 @team_admin_required

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
+from django.core.paginator import Paginator
 from django.db.models import F
 from django.db.models.expressions import OrderBy
 from django.db.models.functions import Lower
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from django.http import QueryDict
 
     from integrations.models.members import TeamMemberQuerySet
+    from integrations.views.helpers import TeamRequest
 
 PER_PAGE_CHOICES: Final = (50, 100, 200)
 SORTABLE: Final = ("login", "name", "role", "joined")
@@ -90,6 +92,19 @@ class MemberQuery:
             "joined": F("joined_at"),
         }
         return OrderBy(expressions[column], descending=self.sort.startswith("-"))
+
+
+def member_table(request: TeamRequest) -> dict[str, object]:
+    """Return what the table of members shows for the address that was asked."""
+    query = MemberQuery.from_querydict(request.GET)
+    members = request.team.members.all()
+    return {
+        "query": query,
+        "page": Paginator(query.apply(members), query.per_page).get_page(query.page),
+        "total_count": members.count(),
+        "active_count": members.active().count(),
+        "can_edit": request.membership.is_admin,
+    }
 
 
 def _one_of(given: str | None, choices: Collection[str], default: str) -> str:

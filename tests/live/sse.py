@@ -76,7 +76,7 @@ class SseClient:
         """Hang up at once: closing the response alone would wait for the reader's next byte."""
         if not self.is_over:
             with contextlib.suppress(OSError, AttributeError):
-                self._response.raw.connection.sock.shutdown(socket.SHUT_RDWR)
+                self._response.raw.connection.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
         self._thread.join(timeout=5)
         self._response.close()
 

@@ -149,7 +149,7 @@ def database_connections_of(process: psutil.Process) -> int:
 
 
 def busy_connections() -> int:
-    """Count the PostgreSQL sessions on this database, other than ours, that are in a transaction."""
+    """Count the other PostgreSQL sessions on this database that are at work."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "

@@ -1,0 +1,79 @@
+"""`make bench`: start the real processes, measure every row, print the table, write it as JSON.
+
+Exits with 1 when a figure misses its bar.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import importlib
+import os
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import django
+
+from tests.bench.table import as_text, machine, write_json
+from tests.processes import SandboxProcess, Valkey
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--json", type=Path, help="write the table to this file as well")
+    parser.add_argument("names", nargs="*", help="only these measurements")
+    options = parser.parse_args()
+    with ExitStack() as cleanup:
+        directory = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="rollcall-")))
+        rows = _measure(directory, options.names, cleanup)
+    print(f"\n{machine()}\n\n{as_text(rows)}\n")
+    if options.json:
+        write_json(rows, options.json)
+    return 0 if all(row.holds for row in rows) else 1
+
+
+def _measure(directory: Path, names: list[str], cleanup: ExitStack) -> list[Any]:
+    valkey = Valkey(directory / "valkey")
+    valkey.start()
+    cleanup.callback(valkey.kill)
+    sandbox = SandboxProcess(log_dir=directory)
+    sandbox.start()
+    cleanup.callback(sandbox.stop)
+    os.environ.setdefault("DATABASE_URL", f"sqlite:///{directory / 'bench.sqlite3'}")
+    os.environ.update(
+        DJANGO_SETTINGS_MODULE="project.settings",
+        REDIS_URL=valkey.url,
+        BROKER_NAMESPACE="bench",
+        GITHUB_URL=sandbox.url,
+        GITHUB_API_URL=f"{sandbox.url}/api/v3",
+        LOG_LEVEL="ERROR",
+        # As in production, but for HTTPS, which nobody terminates here.
+        SECRET_KEY="for this measurement only",
+        FIELD_ENCRYPTION_KEYS=base64.urlsafe_b64encode(os.urandom(32)).decode(),
+        ALLOWED_HOSTS="127.0.0.1,testserver",
+        HTTPS="0",
+    )
+    django.setup()
+    # Only now can anything be imported that reads settings or models.
+    call_command = importlib.import_module("django.core.management").call_command
+    measurements = importlib.import_module("tests.bench.rows")
+    stack = importlib.import_module("tests.stack").Stack(log_dir=directory, valkey=valkey)
+    control = importlib.import_module("tests.sandbox_control").SandboxControl(sandbox.url)
+    call_command("migrate", verbosity=0)
+    call_command("collectstatic", interactive=False, verbosity=0)
+    cleanup.callback(stack.stop)
+    stack.start(["web"])
+    bench = measurements.Bench(sandbox=control, stack=stack)
+    rows = []
+    for measure in measurements.ALL:
+        if not names or measure.__name__ in names:
+            print(f"measuring {measure.__name__} ...", file=sys.stderr, flush=True)
+            rows += measure(bench)
+    return rows
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""The cast, and the real things around the code: database file, Valkey, worker, sandbox, stack.
+
+Alice administers acme, Bob is a member of it, Charlie is a stranger with a team of his own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import dramatiq
+import pytest
+import redis
+from django.conf import settings as django_settings
+from dramatiq.brokers.redis import RedisBroker
+
+from integrations.constants import TeamRole
+from integrations.models import Team, User
+from tests import processes
+from tests.environment import SURROUNDINGS, Surroundings
+from tests.factories import MembershipFactory, TeamFactory, UserFactory
+from tests.processes import Valkey
+from tests.sandbox_control import SandboxControl
+from tests.stack import ALL, Stack
+
+# A leg of CI exists to run these; there a skip would be a hole that nobody sees.
+NEVER_SKIPPED_IN_CI = {"browser", "postgres"}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, pytest.TestReport]:
+    report: pytest.TestReport = yield
+    if report.skipped and os.environ.get("CI") and _is_never_skipped(item):
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI: {report.longrepr}"
+    return report
+
+
+def _is_never_skipped(item: pytest.Item) -> bool:
+    return any(marker.name in NEVER_SKIPPED_IN_CI for marker in item.iter_markers())
+
+
+@pytest.fixture(scope="session")
+def surroundings(request: pytest.FixtureRequest) -> Surroundings:
+    return request.config.stash[SURROUNDINGS]
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(surroundings: Surroundings) -> None:
+    """Give each pytest process a database of its own; SQLite's as a file, which threads share."""
+    database = django_settings.DATABASES["default"]
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    name = f"test_rollcall_{worker}_{os.getpid()}"
+    if database["ENGINE"] == "project.sqlite":
+        name = str(surroundings.directory / f"{name}.sqlite3")
+    database.setdefault("TEST", {})["NAME"] = name
+
+
+@pytest.fixture(autouse=True)
+def _fast_passwords(settings: Any) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def _whole_machine(surroundings: Surroundings) -> None:
+    """Start every test with a Valkey that runs and is empty, whatever the last test did to it."""
+    valkey = surroundings.valkey
+    if not valkey.is_running:
+        valkey.start()
+    with redis.Redis.from_url(valkey.url) as client:
+        client.flushall()
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., None]:
+    """`wait_until(condition, timeout_s=10)`: the only way to wait for something."""
+    return processes.wait_until
+
+
+@pytest.fixture
+def valkey(surroundings: Surroundings) -> Valkey:
+    """The Valkey behind REDIS_URL; stop, kill and restart it as you like."""
+    return surroundings.valkey
+
+
+@pytest.fixture
+def sandbox(surroundings: Surroundings) -> Iterator[SandboxControl]:
+    """The stand-in GitHub behind GITHUB_URL; its faults are gone after the test."""
+    control = SandboxControl(surroundings.sandbox.url)
+    yield control
+    control.ask("DELETE", "faults")
+
+
+@pytest.fixture
+def broker() -> RedisBroker:
+    """The product's own broker, on the real Valkey."""
+    current = dramatiq.get_broker()
+    assert isinstance(current, RedisBroker)
+    return current
+
+
+@pytest.fixture
+def worker(transactional_db: None, broker: RedisBroker) -> Iterator[dramatiq.Worker]:
+    """A Dramatiq worker in this process, with the product's middleware."""
+    # Polls often: an idle queue must not cost a test half a second.
+    running = dramatiq.Worker(broker, worker_timeout=50, worker_threads=2)
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def stack(
+    request: pytest.FixtureRequest,
+    transactional_db: None,
+    surroundings: Surroundings,
+    tmp_path: Path,
+) -> Iterator[Stack]:
+    """The product's real processes on this test's database.
+
+    All three, or those that `@pytest.mark.parametrize("stack", [("web",)], indirect=True)` names.
+    """
+    running = Stack(log_dir=tmp_path, valkey=surroundings.valkey)
+    try:
+        running.start(getattr(request, "param", ALL))
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def acme(db: None) -> Team:
+    return TeamFactory(name="Acme", slug="acme")
+
+
+@pytest.fixture
+def alice(acme: Team) -> User:
+    """Administers acme."""
+    alice = UserFactory(email="alice@example.com", first_name="Alice")
+    MembershipFactory(team=acme, user=alice, role=TeamRole.ADMIN)
+    return alice
+
+
+@pytest.fixture
+def bob(acme: Team) -> User:
+    """A member of acme."""
+    bob = UserFactory(email="bob@example.com", first_name="Bob")
+    MembershipFactory(team=acme, user=bob)
+    return bob
+
+
+@pytest.fixture
+def charlie(db: None) -> User:
+    """A stranger to acme, and admin of a team of his own."""
+    charlie = UserFactory(email="charlie@example.com", first_name="Charlie")
+    team = TeamFactory(name="Charlie's", slug="charlies")
+    MembershipFactory(team=team, user=charlie, role=TeamRole.ADMIN)
+    return charlie
