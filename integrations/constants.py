@@ -122,6 +122,8 @@ MEMBER_PAGE_SIZE_MIN: Final = 10
 # is noticed when it runs out, so that its run goes on within 20 s.
 LEASE_LENGTH: Final = timedelta(seconds=12)
 LEASE_RENEWAL: Final = timedelta(seconds=4)
+# Progress is told to viewers this often at the most.
+PROGRESS_INTERVAL: Final = timedelta(milliseconds=95)
 # After this much work a run makes room for others and goes on with a new message.
 SLICE_LENGTH: Final = timedelta(seconds=20)
 # Claims without a page of progress in between, after which a run ends in error.

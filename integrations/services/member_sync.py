@@ -7,8 +7,8 @@ go on, wait or stop is decided in tasks.py.
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from django.db import transaction
@@ -16,7 +16,8 @@ from django.db import transaction
 from integrations.constants import LEASE_RENEWAL, SLICE_LENGTH
 from integrations.models import SyncRun
 from integrations.services import departures, github_access, transitions
-from integrations.services.github_graphql_sync import FetchedPage, MemberList, Place
+from integrations.services.github_graphql_sync import MemberList, Place
+from integrations.services.look_ahead import LookAhead
 from integrations.services.roster import write_page
 
 if TYPE_CHECKING:
@@ -79,29 +80,16 @@ def _walk(
 ) -> bool:
     """Write page after page until the end of the list (True) or of the slice (False)."""
     ends_at = time.monotonic() + SLICE_LENGTH.total_seconds()
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="look-ahead") as ahead:
-        fetching = ahead.submit(members.page_at, place)
-        while True:
-            page = _await_page(lease, fetching)
-            stops_here = should_stop() or time.monotonic() > ends_at
-            if page.next_place is not None and not stops_here:
-                fetching = ahead.submit(members.page_at, page.next_place)
+
+    def may_go_on() -> bool:
+        return not should_stop() and time.monotonic() < ends_at
+
+    with LookAhead(members.page_at, place, may_go_on=may_go_on) as ahead:
+        while page := ahead.next_page(
+            every_s=LEASE_RENEWAL.total_seconds(), meanwhile=partial(transitions.renew, lease)
+        ):
             write_page(lease, page)
-            if page.next_place is None:
-                return True
-            if stops_here:
-                return False
-
-
-def _await_page(lease: Lease, fetching: Future[FetchedPage]) -> FetchedPage:
-    """Wait for GitHub and keep the lease meanwhile, however long it takes."""
-    while True:
-        try:
-            return fetching.result(timeout=LEASE_RENEWAL.total_seconds())
-        except TimeoutError:
-            if fetching.done():
-                raise
-            transitions.renew(lease)
+    return not ahead.ended_early
 
 
 def _finish(lease: Lease) -> None:

@@ -59,9 +59,10 @@ class PagePlan:
     known_fields: frozenset[str]
     # Every person of the page as its row will be, changed or not.
     rows: list[TeamMember] = field(default_factory=list)
+    joined: list[TeamMember] = field(default_factory=list)
+    # Of people known before.
     changes: list[MemberChange] = field(default_factory=list)
     has_changed_row: bool = False
-    created_count: int = 0
     updated_count: int = 0
     unchanged_count: int = 0
     returned_count: int = 0
@@ -72,6 +73,9 @@ class PagePlan:
             self._add_new(remote)
         elif row.last_seen_run_id != self.run.pk:
             self._add_known(remote, row)
+
+    def joined_changes(self) -> list[MemberChange]:
+        return [self._change(row, MemberChangeKind.JOINED) for row in self.joined]
 
     def _add_new(self, remote: RemoteMember) -> None:
         row = TeamMember(
@@ -84,9 +88,8 @@ class PagePlan:
         for name in COMPARED_FIELDS:
             setattr(row, name, _value(remote, name))
         self.rows.append(row)
+        self.joined.append(row)
         self.has_changed_row = True
-        self.created_count += 1
-        self.changes.append(self._change(row, MemberChangeKind.JOINED))
 
     def _add_known(self, remote: RemoteMember, row: TeamMember) -> None:
         moved = self._apply(remote, row)
@@ -159,7 +162,7 @@ def write_page(lease: Lease, page: FetchedPage) -> None:
         transitions.checkpoint(
             lease,
             counts={
-                "created_count": plan.created_count,
+                "created_count": len(plan.joined),
                 "updated_count": plan.updated_count,
                 "unchanged_count": plan.unchanged_count,
                 "returned_count": plan.returned_count,
@@ -189,6 +192,9 @@ def _plan(run: SyncRun, page: FetchedPage) -> PagePlan:
 def _write(plan: PagePlan) -> None:
     """Upsert the whole page if a row of it changed; else only mark its people as seen."""
     if plan.has_changed_row:
+        for row in plan.rows:
+            # Known by its unique columns; rows with a key would be a statement of their own.
+            row.pk = None
         TeamMember.objects.bulk_create(
             plan.rows,
             update_conflicts=True,
@@ -198,7 +204,9 @@ def _write(plan: PagePlan) -> None:
     elif plan.rows:
         _mark(plan.run, plan.rows)
     if plan.changes:
-        MemberChange.objects.bulk_create(plan.changes)
+        MemberChange.objects.bulk_create([*plan.joined_changes(), *plan.changes])
+    elif plan.joined:
+        MemberChange.objects.write_joined(plan.run, at=plan.at)
 
 
 def _mark(run: SyncRun, rows: Iterable[TeamMember]) -> None:

@@ -7,6 +7,8 @@ nothing of GitHub and enqueues nothing.
 
 from __future__ import annotations
 
+import math
+import time
 import uuid
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +22,7 @@ from django.utils import timezone
 from integrations.constants import (
     ACTIVE_RUN_STATUSES,
     LEASE_LENGTH,
+    PROGRESS_INTERVAL,
     RUN_MOVES,
     SUBJECT_MOVES,
     SYNC_STATUS_COMPLETE,
@@ -60,12 +63,24 @@ class LeaseLost(Exception):
     """Another worker holds the run, or it is over: this one must write nothing more."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Lease:
     """The right to work on a run: every write of the holder is fenced by its token."""
 
     run: SyncRun
     token: uuid.UUID
+    _told_at_s: float = -math.inf
+
+    def may_tell(self) -> bool:
+        """Say whether it is time for another progress event: no eye follows more than ten a second.
+
+        Progress that is not told takes no revision either, so that viewers see no gap.
+        """
+        now_s = time.monotonic()
+        if now_s - self._told_at_s < PROGRESS_INTERVAL.total_seconds():
+            return False
+        self._told_at_s = now_s
+        return True
 
 
 def begin(run: SyncRun) -> None:
@@ -142,19 +157,19 @@ def checkpoint(
         setattr(run, name, getattr(run, name) + value)
     run.cursor, run.page_size, run.expected_count = cursor, page_size, expected_count
     run.fruitless_claim_count = 0
-    revision = _next_revision(run.integration.team_id)
-    run.revision = revision
+    fields: dict[str, Any] = {name: getattr(run, name) for name in counts}
+    if lease.may_tell():
+        fields["revision"] = run.revision = _next_revision(run.integration.team_id)
+        _publish_on_commit(run)
     _fenced_update(
         lease,
-        **{name: getattr(run, name) for name in counts},
+        **fields,
         cursor=cursor,
         page_size=page_size,
         expected_count=expected_count,
         fruitless_claim_count=0,
-        revision=revision,
         lease_expires_at=timezone.now() + LEASE_LENGTH,
     )
-    _publish_on_commit(run)
 
 
 def release(lease: Lease) -> None:

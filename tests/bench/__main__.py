@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import base64
 import importlib
+import logging
 import os
 import sys
 import tempfile
@@ -39,9 +40,10 @@ def _measure(directory: Path, names: list[str], cleanup: ExitStack) -> list[Any]
     valkey = Valkey(directory / "valkey")
     valkey.start()
     cleanup.callback(valkey.kill)
-    sandbox = SandboxProcess(log_dir=directory)
-    sandbox.start()
-    cleanup.callback(sandbox.stop)
+    sandbox, slow = (SandboxProcess(log_dir=directory, latency_ms=ms) for ms in (0, 20))
+    for process in (sandbox, slow):
+        process.start()
+        cleanup.callback(process.stop)
     os.environ.setdefault("DATABASE_URL", f"sqlite:///{directory / 'bench.sqlite3'}")
     os.environ.update(
         DJANGO_SETTINGS_MODULE="project.settings",
@@ -49,7 +51,6 @@ def _measure(directory: Path, names: list[str], cleanup: ExitStack) -> list[Any]
         BROKER_NAMESPACE="bench",
         GITHUB_URL=sandbox.url,
         GITHUB_API_URL=f"{sandbox.url}/api/v3",
-        LOG_LEVEL="ERROR",
         # As in production, but for HTTPS, which nobody terminates here.
         SECRET_KEY="for this measurement only",
         FIELD_ENCRYPTION_KEYS=base64.urlsafe_b64encode(os.urandom(32)).decode(),
@@ -57,16 +58,20 @@ def _measure(directory: Path, names: list[str], cleanup: ExitStack) -> list[Any]
         HTTPS="0",
     )
     django.setup()
+    # This process works like a worker at times; its lines would stand between the figures.
+    logging.disable(logging.CRITICAL)
     # Only now can anything be imported that reads settings or models.
     call_command = importlib.import_module("django.core.management").call_command
     measurements = importlib.import_module("tests.bench.rows")
     stack = importlib.import_module("tests.stack").Stack(log_dir=directory, valkey=valkey)
-    control = importlib.import_module("tests.sandbox_control").SandboxControl(sandbox.url)
+    control = importlib.import_module("tests.sandbox_control").SandboxControl
     call_command("migrate", verbosity=0)
     call_command("collectstatic", interactive=False, verbosity=0)
     cleanup.callback(stack.stop)
     stack.start(["web"])
-    bench = measurements.Bench(sandbox=control, stack=stack)
+    bench = measurements.Bench(
+        sandbox=control(sandbox.url), slow_sandbox=control(slow.url), stack=stack
+    )
     rows = []
     for measure in measurements.ALL:
         if not names or measure.__name__ in names:

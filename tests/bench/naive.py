@@ -24,20 +24,26 @@ PER_PAGE = 30
 POLL_INTERVAL_S = 3.0
 
 
-def sync_member_by_member(team: Team, organization: SandboxOrganization, *, api_url: str) -> None:
-    """Read and write the members the way of the system before: one of everything at a time."""
+def sync_member_by_member(team: Team, organization: SandboxOrganization, *, api_url: str) -> int:
+    """Read and write the members the way of the system before; return the number of requests."""
+    request_count = 0
     with requests.Session() as session:
         session.headers.update(
             {"Authorization": f"Bearer {organization.token}", "User-Agent": "naive"}
         )
+
+        def ask(url: str) -> requests.Response:
+            nonlocal request_count
+            request_count += 1
+            return session.get(url, timeout=30)
+
         url: str | None = f"{api_url}/orgs/{organization.login}/members?per_page={PER_PAGE}"
         while url:
-            page = session.get(url, timeout=30)
+            page = ask(url)
             for listed in page.json():
-                _write_one(team, listed, lambda login: session.get(
-                    f"{api_url}/users/{login}", timeout=30
-                ).json())  # fmt: skip
+                _write_one(team, listed, lambda login: ask(f"{api_url}/users/{login}").json())
             url = page.links.get("next", {}).get("url")
+    return request_count
 
 
 def write_row_by_row(team: Team, people: list[Any]) -> None:
