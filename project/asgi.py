@@ -20,6 +20,7 @@ django_application = get_asgi_application()
 from integrations.live.admission import StreamAdmission  # noqa: E402
 from integrations.live.listener import listener  # noqa: E402
 from integrations.live.stream import closing  # noqa: E402
+from integrations.live.watch import watch  # noqa: E402
 
 if TYPE_CHECKING:
     from integrations.live.admission import Message, Receive, Send
@@ -40,10 +41,12 @@ async def _lifespan(receive: Receive, send: Send) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             listener.start()
+            watch.start()
             _end_streams_on(signal.SIGTERM, signal.SIGINT)
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
             await listener.stop()
+            await watch.stop()
             await send({"type": "lifespan.shutdown.complete"})
             return
 

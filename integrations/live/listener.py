@@ -7,7 +7,6 @@ This one reconnects, and whenever it has (re)subscribed it has every stream read
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from integrations.live.process_task import ProcessTask
 from integrations.live.publish import redis_channel
 
 logger = structlog.get_logger(__name__)
@@ -31,27 +31,14 @@ PING_INTERVAL_S: Final = 3.0
 ANSWER_TIMEOUT_S: Final = 3.0
 
 
-class LiveListener:
+class LiveListener(ProcessTask):
     """One subscription of a process, kept up."""
 
     def __init__(self) -> None:
+        super().__init__("live-listener")
         self.is_connected = False
-        self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Listen in the running loop, once; in a new loop (tests) again."""
-        loop = asyncio.get_running_loop()
-        if self._task is None or self._task.done() or self._task.get_loop() is not loop:
-            self._task = loop.create_task(self._listen_for_ever(), name="live-listener")
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
-
-    async def _listen_for_ever(self) -> None:
+    async def run(self) -> None:
         backoff_s = BACKOFF_S
         while True:
             try:

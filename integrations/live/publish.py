@@ -1,13 +1,11 @@
 """Tell every web process what moved, after the commit. A Redis that is down costs a log line.
 
-Viewers then catch up from the rows: publishing never fails a sync.
+Viewers then catch up from the rows (live/watch.py): publishing never fails a sync.
 """
 
 from __future__ import annotations
 
 import json
-import threading
-import time
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
@@ -33,8 +31,6 @@ logger = structlog.get_logger(__name__)
 
 CONNECT_TIMEOUT_S: Final = 1
 TIMEOUT_S: Final = 2
-# After a failure nobody tries for a second: a sync of many pages must not wait for Redis at each.
-PAUSE_S: Final = 1.0
 
 
 def redis_channel() -> str:
@@ -88,25 +84,6 @@ def _publish(event: LiveEvent) -> None:
     )
 
 
-class _Pause:
-    """The instant until which nobody tries, shared by the threads of a process."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._until_s = 0.0
-
-    def is_on(self) -> bool:
-        with self._lock:
-            return time.monotonic() < self._until_s
-
-    def begin(self) -> None:
-        with self._lock:
-            self._until_s = time.monotonic() + PAUSE_S
-
-
-_pause = _Pause()
-
-
 @cache
 def _client(url: str) -> redis.Redis:
     return redis.Redis.from_url(
@@ -118,10 +95,7 @@ def _client(url: str) -> redis.Redis:
 
 
 def _send(message: dict[str, object]) -> None:
-    if _pause.is_on():
-        return
     try:
         _client(settings.LIVE_REDIS_URL).publish(redis_channel(), json.dumps(message))
     except redis.RedisError as exc:
-        _pause.begin()
         logger.warning("live event not published", channel=message["channel"], error=str(exc))

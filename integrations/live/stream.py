@@ -28,6 +28,8 @@ from django_eventstream.views import Listener, get_listener_manager
 
 from integrations.live.channels import TeamChannels
 from integrations.live.listener import have_streams_read_again, listener
+from integrations.live.replay import RowStorage
+from integrations.live.watch import watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -65,6 +67,7 @@ async def live(request: HttpRequest, team_slug: str) -> HttpResponseBase:
     if request.method != "GET":
         return HttpResponseNotAllowed(["GET"])
     listener.start()
+    watch.start()
     admitted = await sync_to_async(_admit)(request, team_slug)
     if isinstance(admitted, HttpResponse):
         return admitted
@@ -95,13 +98,9 @@ def _admit(request: HttpRequest, team_slug: str) -> EventRequest | HttpResponse:
 
 async def _stream(event_request: EventRequest) -> AsyncIterator[str]:
     """Yield what is new since the viewer's last id, then every event as it comes."""
-    mine = Listener()
-    mine.user_id = event_request.user.pk
-    mine.channels = event_request.channels
-    mine.assign_loop()
+    viewer = Viewer(event_request)
     manager = get_listener_manager()
-    manager.add_listener(mine)
-    viewer = _Viewer(event_request, mine)
+    manager.add_listener(viewer)
     try:
         yield await viewer.read_rows(opening="event: stream-open\ndata:\n\n")
         while not (viewer.is_over or closing.is_set):
@@ -111,24 +110,31 @@ async def _stream(event_request: EventRequest) -> AsyncIterator[str]:
         if closing.is_set:
             yield f"retry: {random.randint(*RETRY_MS)}\n\n"
     finally:
-        manager.remove_listener(mine)
+        manager.remove_listener(viewer)
 
 
-class _Viewer:
-    """How far one viewer is."""
+class Viewer(Listener):  # type: ignore[misc]
+    """One viewer's place among the library's listeners, and how far they are.
 
-    def __init__(self, event_request: EventRequest, mine: Listener) -> None:
+    `overflow`, which the library sets when a queue is full, means here: read the rows.
+    """
+
+    def __init__(self, event_request: EventRequest) -> None:
+        super().__init__()
+        self.user_id = event_request.user.pk
+        self.channels = event_request.channels
+        self.assign_loop()
         self._request = event_request
-        self._listener = mine
-        (self._channel,) = event_request.channels
-        self._sent_id = int(event_request.channel_last_ids.get(self._channel, 0))
+        (self.channel,) = event_request.channels
+        self.sent_id = int(event_request.channel_last_ids.get(self.channel, 0))
         self.is_over = False
+        self.channel_items: dict[str, list[Any]] = {}
 
     async def next_chunk(self) -> str:
         """Wait for news, and return them, or a comment when there were none for a while."""
         try:
             async with asyncio.timeout(KEEP_ALIVE_S):
-                await self._listener.aevent.wait()
+                await self.aevent.wait()
         except TimeoutError:
             return KEEP_ALIVE
         events, is_behind = self._take_queued()
@@ -136,10 +142,10 @@ class _Viewer:
             return ""
         chunk = ""
         for event in events:
-            if event.id == self._sent_id + 1:
-                self._sent_id = event.id
+            if event.id == self.sent_id + 1:
+                self.sent_id = event.id
                 chunk += self._encode(event.type, event.data)
-            elif event.id > self._sent_id:
+            elif event.id > self.sent_id:
                 # One in between is missing, or still on its way: the rows have them all.
                 is_behind = True
         if is_behind:
@@ -150,42 +156,49 @@ class _Viewer:
         """Return what moved since the last id sent, and give thread and connection back."""
         async with _reads:
             if not opening:
-                self._request.channel_last_ids = {self._channel: str(self._sent_id)}
+                self._request.channel_last_ids = {self.channel: str(self.sent_id)}
             try:
-                response = await sync_to_async(get_events)(self._request)
+                response, current_id = await sync_to_async(_read)(self._request, self.channel)
             except EventPermissionError as exc:
                 self.is_over = True
                 extra = {"channels": exc.channels}
                 return str(sse_encode_error("forbidden", "You left this team.", extra=extra))
             finally:
                 await give_back_thread()
-        return opening + self._encode_all(response)
+        return opening + self._encode_all(response, current_id)
 
-    def _encode_all(self, response: Any) -> str:
+    def _encode_all(self, response: Any, current_id: int) -> str:
         chunk = ""
-        self._sent_id = int(response.channel_last_ids.get(self._channel, self._sent_id))
+        self.sent_id = int(response.channel_last_ids.get(self.channel, self.sent_id))
         if response.channel_reset:
             chunk += self._encode("stream-reset", "")
-        for event in response.channel_items.get(self._channel, []):
-            self._sent_id = max(self._sent_id, event.id)
+        for event in response.channel_items.get(self.channel, []):
+            self.sent_id = max(self.sent_id, event.id)
             chunk += self._encode(event.type, event.data)
         if response.channel_more:
-            self._listener.overflow = True
-            self._listener.aevent.set()
+            self.overflow = True
+            self.aevent.set()
+        else:
+            self.sent_id = max(self.sent_id, current_id)
         return chunk
 
     def _take_queued(self) -> tuple[list[Any], bool]:
-        mine = self._listener
         with get_listener_manager().lock:
-            events = [event for items in mine.channel_items.values() for event in items]
-            is_behind, mine.overflow = mine.overflow, False
-            mine.channel_items = {}
-            mine.aevent.clear()
+            events = [event for items in self.channel_items.values() for event in items]
+            is_behind, self.overflow = self.overflow, False
+            self.channel_items = {}
+            self.aevent.clear()
         return events, is_behind
 
     def _encode(self, event_type: str, data: str) -> str:
-        event_id = make_id({self._channel: self._sent_id})
+        event_id = make_id({self.channel: self.sent_id})
         return str(sse_encode_event(event_type, data, event_id=event_id))
+
+
+def _read(event_request: EventRequest, channel: str) -> tuple[Any, int]:
+    """Read what moved, and before it the id that this covers: numbers commit in order."""
+    current_id = RowStorage().get_current_id(channel)
+    return get_events(event_request), current_id
 
 
 async def give_back_thread() -> None:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.urls import reverse
 
 from integrations.constants import RunTrigger
+from integrations.models import SyncRun, Team
 from integrations.services import transitions
 from integrations.services.runs import start_run
 from tests.factories import GitHubIntegrationFactory
@@ -21,7 +23,7 @@ from tests.live.sse import SseClient
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from integrations.models import GitHubIntegration, Team, User
+    from integrations.models import GitHubIntegration, User
     from tests.processes import Valkey
     from tests.stack import Stack
 
@@ -187,6 +189,24 @@ class TestOutages:
         transitions.fail(run, "gave_up")
         viewer.wait_for("member-sync", where=lambda event: 'data-state="error"' in event.data)
         assert viewer.events[-1].revision == 3
+
+
+class TestTheWatch:
+    def test_a_move_that_nobody_published_is_seen_all_the_same(
+        self, stack: Stack, viewer: SseClient, integration: GitHubIntegration
+    ) -> None:
+        """As when a worker is killed between its commit and its publishing."""
+        run = start_run(integration, trigger=RunTrigger.MANUAL).run
+        viewer.wait_for("member-sync")
+        Team.objects.filter(pk=integration.team_id).update(revision=F("revision") + 1)
+        SyncRun.objects.filter(pk=run.pk).update(revision=F("revision") + 1, page_count=7)
+        viewer.wait_for("member-sync", where=lambda event: event.revision == 2)
+
+    def test_a_person_lost_by_whatever_way_hears_no_more(
+        self, stack: Stack, viewer: SseClient, bob: User, integration: GitHubIntegration
+    ) -> None:
+        bob.memberships.all().delete()
+        viewer.wait_for("stream-error")
 
 
 class TestTheDoor:
