@@ -139,6 +139,7 @@ class TestManyStreams:
         for stream in streams:
             stream.wait_for(b"retry: ")
             stream.wait_for_end()
+            stream.close()
 
 
 def database_connections_of(process: psutil.Process) -> int:

@@ -1,0 +1,154 @@
+"""The words and looks that templates share: a state's tone and label, numbers, times, initials.
+
+It knows values only: no request, no query.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from django import template
+from django.templatetags.static import static
+from django.utils.formats import date_format, number_format
+from django.utils.html import format_html
+from django.utils.safestring import mark_safe
+from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+    from django.utils.safestring import SafeString
+
+    from integrations.views.member_query import MemberQuery
+
+register = template.Library()
+
+# A card's state, a credential's status or a message's level to its colour role; colour never says
+# it alone.
+TONES: Final = {
+    "pending": "accent",
+    "syncing": "accent",
+    "waiting": "warn",
+    "complete": "good",
+    "error": "bad",
+    "active": "good",
+    "revoked": "bad",
+    "success": "good",
+    "warning": "warn",
+    "danger": "bad",
+}
+LABELS: Final[dict[str, _StrPromise]] = {
+    "not_connected": _("Not connected"),
+    "never": _("Not synced yet"),
+    "pending": _("Waiting for a worker"),
+    "syncing": _("Syncing"),
+    "waiting": _("Waiting for GitHub"),
+    "complete": _("Up to date"),
+    "error": _("Sync failed"),
+    "active": _("Active"),
+    "revoked": _("Refused by GitHub"),
+}
+# Why a whole list still proved nothing about who left: services/departures.py writes these codes.
+DOUBTS: Final[dict[str, _StrPromise]] = {
+    "people_skipped": _("Some people could not be read, so nobody was marked as having left."),
+    "empty_list": _("GitHub's list was empty, so nobody was marked as having left."),
+    "short_list": _(
+        "GitHub's list was shorter than GitHub said it would be, so nobody was marked as having "
+        "left."
+    ),
+}
+DOUBT: Final = _("GitHub's list could not be trusted to the end, so nobody was marked as having left.")
+TINT_COUNT: Final = 6
+
+
+@register.filter
+def tone(state: str) -> str:
+    """Return the colour role of a state: accent, good, warn, bad or neutral."""
+    return TONES.get(state, "neutral")
+
+
+@register.filter
+def state_label(state: str) -> str:
+    """Return a state in words."""
+    return str(LABELS.get(state, state))
+
+
+@register.filter
+def doubt(code: str) -> str:
+    """Return the sentence for a reason why departures were not concluded."""
+    return str(DOUBTS.get(code, DOUBT))
+
+
+@register.filter
+def grouped(number: int | None) -> str:
+    """Return a count as people read it: 2,310."""
+    return "" if number is None else number_format(number, use_l10n=True, force_grouping=True)
+
+
+@register.filter
+def initials(name: str) -> str:
+    """Return one or two letters for an avatar; a name without any letter gives a mark instead."""
+    words = ["".join(filter(str.isalnum, word)) for word in name.split()]
+    letters = [word[0].upper()[0] for word in words if word]
+    return "".join(letters[:1] + letters[1:][-1:]) or "·"
+
+
+@register.filter
+def tint(number: int | None) -> int:
+    """Return which of the tints an id has, 1 to 6: the same one everywhere."""
+    return (number or 0) % TINT_COUNT + 1
+
+
+@register.filter
+def words(text: str) -> list[str]:
+    """Return the words of a text, to loop over."""
+    return text.split()
+
+
+@register.simple_tag
+def moment(at: datetime | None, style: str = "date") -> SafeString | str:
+    """Render `<time>`: UTC for those without scripts, which `times.js` puts in the reader's zone.
+
+    Styles: relative ("2 hours ago"), clock ("at 14:32"), date, and countdown, which only a script
+    can show.
+    """
+    if at is None:
+        return ""
+    at = at.astimezone(UTC)
+    if style in {"date", "countdown"}:
+        words = date_format(at, "j M Y")
+    elif style == "clock":
+        words = date_format(at, "H:i") + " UTC"
+    else:
+        words = date_format(at, "j M Y, H:i") + " UTC"
+    return format_html(
+        '<time class="nowrap" datetime="{}" data-time="{}"{}>{}</time>',
+        at.isoformat(timespec="seconds"),
+        style,
+        mark_safe(" hidden") if style == "countdown" else "",
+        words,
+    )
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """Render an icon of `static/img/icons.svg`, which says nothing to a screen reader."""
+    return format_html(
+        '<svg class="icon" aria-hidden="true" focusable="false"><use href="{}#{}"/></svg>',
+        static("img/icons.svg"),
+        name,
+    )
+
+
+@register.simple_tag
+def address(query: MemberQuery, **changes: Any) -> str:
+    """Return the address of the members page with some of its query changed."""
+    return f"?{query.querystring(**changes)}"
+
+
+@register.inclusion_tag("components/sort_header.html")
+def sort_header(query: MemberQuery, column: str, label: str) -> dict[str, str]:
+    """Render a column's heading as a link that sorts by it, or turns its order."""
+    order = {column: "ascending", f"-{column}": "descending"}.get(query.sort, "")
+    wanted = f"-{column}" if order == "ascending" else column
+    return {"label": label, "order": order, "address": address(query, sort=wanted)}

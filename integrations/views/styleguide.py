@@ -1,0 +1,2 @@
+def styleguide(request):
+    raise NotImplementedError

@@ -1,0 +1,14 @@
+// The table follows the roster at most once a second: `hx-trigger="rollcall:roster from:body"`.
+const PAUSE_MS = 1000;
+let timer;
+let toldAt = 0;
+
+export function rosterMoved() {
+  timer ??= setTimeout(tell, Math.max(0, toldAt + PAUSE_MS - Date.now()));
+}
+
+function tell() {
+  timer = undefined;
+  toldAt = Date.now();
+  document.body.dispatchEvent(new CustomEvent("rollcall:roster"));
+}
