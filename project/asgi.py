@@ -9,11 +9,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+# WhiteNoise answers with files, which are read in a thread under ASGI; a log line for it says
+# nothing that anybody could mend.
+warnings.filterwarnings("ignore", "StreamingHttpResponse must consume synchronous iterators")
 django_application = get_asgi_application()
 
 # Only now: these need settings and models.

@@ -89,6 +89,8 @@ def _start() -> Surroundings:
     sandbox.start()
     os.environ["REDIS_URL"] = valkey.url
     os.environ["GITHUB_URL"] = sandbox.url
+    os.environ["GITHUB_CLIENT_ID"] = "sandbox-client"
+    os.environ["GITHUB_CLIENT_SECRET"] = "sandbox-secret"
     os.environ["GITHUB_API_URL"] = f"{sandbox.url}/api/v3"
     return Surroundings(directory=directory, valkey=valkey, sandbox=sandbox)
 
