@@ -22,6 +22,7 @@ class Options:
     callback: str = ""
     # What GitHub gives a person an hour, for REST and for GraphQL each.
     points_per_hour: int = 5_000
+    tokens_file: str = ""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -35,6 +36,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "client_secret": "its secret",
         "callback": "its registered callback URL; empty allows any address of this machine",
         "points_per_hour": "primary rate limit of a person",
+        "tokens_file": "keep the tokens in this file over restarts; empty forgets them",
     }
     for one in fields(Options):
         default = getattr(defaults, one.name)

@@ -6,6 +6,7 @@ The modules that answer requests get it; none of them keeps a state of its own.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from integrations.sandbox.api.calls import CallLog
 from integrations.sandbox.api.limits import Limits
@@ -29,7 +30,7 @@ _READY_MADE_TOKENS = (
 class Sandbox:
     options: Options
     world: World = field(default_factory=make_world)
-    tokens: Tokens = field(default_factory=Tokens)
+    tokens: Tokens = field(init=False)
     codes: Codes = field(default_factory=Codes)
     faults: Faults = field(default_factory=Faults)
     calls: CallLog = field(default_factory=CallLog)
@@ -37,6 +38,8 @@ class Sandbox:
     latency_ms: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        file = self.options.tokens_file
+        self.tokens = Tokens(Path(file) if file else None)
         self.limits = Limits(points_per_hour=self.options.points_per_hour)
         for text, login, scopes in _READY_MADE_TOKENS:
             person = self.world.people.find(login)

@@ -57,7 +57,7 @@ DOUBTS: Final[dict[str, _StrPromise]] = {
         "left."
     ),
 }
-DOUBT: Final = _("GitHub's list could not be trusted to the end, so nobody was marked as having left.")
+DOUBT: Final = _("GitHub's list could not be trusted to the end, so nobody counts as having left.")
 TINT_COUNT: Final = 6
 
 

@@ -129,6 +129,7 @@ class LocalStack:
             "PYTHONUNBUFFERED": "1",
             "PORT": str(self.web_port),
             "SANDBOX_PORT": str(self.sandbox_port),
+            "SANDBOX_TOKENS": str(self.directory / "sandbox-tokens.json"),
             "VALKEY_PORT": str(self.valkey_port),
             "VALKEY_DIR": str(self.directory / "valkey"),
             "REDIS_URL": self.redis_url,

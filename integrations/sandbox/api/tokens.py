@@ -5,9 +5,11 @@ Knows nothing of HTTP.
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 # "10 tokens per user/app/scope, the oldest is revoked".
 # https://docs.github.com/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps
@@ -24,8 +26,15 @@ class Token:
 
 
 class Tokens:
-    def __init__(self) -> None:
+    """The tokens given out; kept in a file, if there is one, so that a demo outlives a restart."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._file = file
         self._tokens: dict[str, Token] = {}
+        if file is not None and file.exists():
+            for kept in json.loads(file.read_text()):
+                token = Token(**{**kept, "scopes": tuple(kept["scopes"])})
+                self._tokens[token.text] = token
 
     def __iter__(self) -> Iterator[Token]:
         yield from self._tokens.values()
@@ -51,6 +60,7 @@ class Tokens:
 
     def revoke(self, token: Token) -> None:
         self._tokens.pop(token.text, None)
+        self._write()
 
     def revoke_grant(self, token: Token) -> None:
         """Take back every token that the app holds of this person."""
@@ -63,4 +73,9 @@ class Tokens:
 
     def _keep(self, token: Token) -> Token:
         self._tokens[token.text] = token
+        self._write()
         return token
+
+    def _write(self) -> None:
+        if self._file is not None:
+            self._file.write_text(json.dumps([asdict(token) for token in self._tokens.values()]))

@@ -1,0 +1,160 @@
+"""`make screenshots`: the pictures of README.md, taken from the running product.
+
+Starts the product's real processes against the sandbox, walks in as a person, and photographs what
+it sees at desk and phone width, light and dark.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import logging
+import os
+import re
+import shutil
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import django
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.processes import REPOSITORY, SandboxProcess, Valkey
+
+PICTURES = REPOSITORY / "docs" / "screenshots"
+LOOKS: dict[str, dict[str, Any]] = {
+    "desk-light": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "light"},
+    "desk-dark": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"},
+    "phone-light": {"viewport": {"width": 390, "height": 844}, "color_scheme": "light"},
+    "phone-dark": {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"},
+}
+EMAIL, PASSWORD = "ada@example.com", "a long and good one"
+
+
+def main() -> int:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        print("Chromium is not installed; on Debian: apt-get install chromium", file=sys.stderr)
+        return 1
+    with ExitStack() as cleanup:
+        directory = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="rollcall-")))
+        stack, sandbox = _start(directory, cleanup)
+        playwright = cleanup.enter_context(sync_playwright())
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+        )
+        cleanup.callback(browser.close)
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        _photograph(browser, stack.url, sandbox)
+    print(f"{len(list(PICTURES.glob('*.png')))} pictures in {PICTURES.relative_to(REPOSITORY)}/")
+    return 0
+
+
+def _start(directory: Path, cleanup: ExitStack) -> tuple[Any, Any]:
+    valkey = Valkey(directory / "valkey")
+    valkey.start()
+    cleanup.callback(valkey.kill)
+    sandbox = SandboxProcess(log_dir=directory)
+    sandbox.start()
+    cleanup.callback(sandbox.stop)
+    os.environ.update(
+        DJANGO_SETTINGS_MODULE="project.settings",
+        DATABASE_URL=f"sqlite:///{directory / 'pictures.sqlite3'}",
+        REDIS_URL=valkey.url,
+        GITHUB_URL=sandbox.url,
+        GITHUB_API_URL=f"{sandbox.url}/api/v3",
+        GITHUB_CLIENT_ID="sandbox-client",
+        GITHUB_CLIENT_SECRET="sandbox-secret",
+        FIELD_ENCRYPTION_KEYS=base64.urlsafe_b64encode(os.urandom(32)).decode(),
+        DJANGO_ALLOW_ASYNC_UNSAFE="1",
+    )
+    django.setup()
+    logging.disable(logging.CRITICAL)
+    importlib.import_module("django.core.management").call_command("migrate", verbosity=0)
+    stack = importlib.import_module("tests.stack").Stack(log_dir=directory, valkey=valkey)
+    cleanup.callback(stack.stop)
+    stack.start()
+    control = importlib.import_module("tests.sandbox_control").SandboxControl(sandbox.url)
+    return stack, control
+
+
+def _photograph(browser: Browser, url: str, sandbox: Any) -> None:
+    page = browser.new_context(base_url=url, **LOOKS["desk-light"]).new_page()
+    page.goto("/")
+    _take(page, "landing-desk-light")
+    page.goto("/accounts/signup/")
+    page.get_by_label("Email").fill(EMAIL)
+    page.get_by_label("Password").first.fill(PASSWORD)
+    page.get_by_label("Team name").fill("Platform")
+    _take(page, "sign-up-desk-light")
+    page.get_by_role("button", name="Create account").click()
+    _wizard(page, sandbox)
+    _every_page(browser, page, url, sandbox)
+
+
+def _wizard(page: Page, sandbox: Any) -> None:
+    page.wait_for_url(re.compile("onboarding/connect"))
+    _take(page, "wizard-1-desk-light")
+    page.get_by_role("button", name="Connect with GitHub").click()
+    page.get_by_role("button", name="Authorize").click()
+    page.get_by_text("globex", exact=True).click()
+    _take(page, "wizard-2-desk-light")
+    sandbox.ask("POST", "latency", {"organization": "globex", "ms": 120})
+    page.get_by_role("button", name=re.compile("first sync")).click()
+    page.wait_for_url(re.compile("onboarding/repositories"))
+    expect(page.locator("#member-sync-status progress")).to_be_visible()
+    _take(page, "wizard-3-desk-light")
+    page.get_by_role("button", name="Save and finish").click()
+    page.wait_for_url(re.compile("onboarding/done"))
+    _take(page, "wizard-4-desk-light")
+    expect(page.locator("#member-sync-status")).to_have_attribute(
+        "data-state", "complete", timeout=60_000
+    )
+
+
+def _every_page(browser: Browser, signed_in: Page, url: str, sandbox: Any) -> None:
+    team = "/t/platform/github/"
+    state = signed_in.context.storage_state()
+    for look, options in LOOKS.items():
+        page = browser.new_context(base_url=url, storage_state=state, **options).new_page()
+        for name in ("members", "repositories", "connection"):
+            page.goto(f"{team}{name}/")
+            _take(page, f"{name}-{look}")
+        page.goto(f"{team}members/")
+        page.get_by_role("button", name="Sync now").click()
+        expect(page.locator("#member-sync-status")).to_contain_text("unchanged")
+        expect(page.locator("#member-sync-status")).to_contain_text(
+            re.compile(r"\b[1-3],\d00 of"), timeout=60_000
+        )
+        _take(page, f"members-syncing-{look}")
+        expect(page.locator("#member-sync-status")).to_have_attribute(
+            "data-state", "complete", timeout=60_000
+        )
+        _waiting_and_failing(page, look, sandbox)
+
+
+def _waiting_and_failing(page: Page, look: str, sandbox: Any) -> None:
+    for name, fault in (
+        ("waiting", {"fault": "primary_rate_limit", "kind": "graphql", "seconds": 8, "after": 9}),
+        ("error", {"fault": "sso_required", "url": "https://github.example/sso"}),
+    ):
+        sandbox.ask("POST", "faults", {"organization": "globex", "times": 1, **fault})
+        page.get_by_role("button", name="Sync now").click()
+        expect(page.locator("#member-sync-status")).to_have_attribute(
+            "data-state", name, timeout=60_000
+        )
+        _take(page, f"members-{name}-{look}")
+        sandbox.ask("DELETE", "faults?organization=globex")
+        expect(page.locator("#member-sync-status")).to_have_attribute(
+            "data-state", re.compile("complete|error"), timeout=60_000
+        )
+
+
+def _take(page: Page, name: str) -> None:
+    page.screenshot(path=PICTURES / f"{name}.png")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
