@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from django.contrib.auth.base_user import BaseUserManager
 from django.contrib.auth.models import AbstractUser
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.utils.crypto import get_random_string
 from django.utils.text import slugify
 
@@ -73,6 +73,17 @@ class TeamQuerySet(models.QuerySet["Team"]):
             team = self.create(name=name, slug=self._free_slug(name))
             Membership.objects.create(team=team, user=user, role=TeamRole.ADMIN)
         return team
+
+    def next_revision(self, team_id: int) -> int:
+        """Take the team's next number, holding its row until the commit: they commit in order."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"UPDATE {self.model._meta.db_table} SET revision = revision + 1 "
+                "WHERE id = %s RETURNING revision",
+                [team_id],
+            )
+            (revision,) = cursor.fetchone()
+        return int(revision)
 
     def _free_slug(self, name: str) -> str:
         slug = slugify(name)[:SLUG_LENGTH].strip("-") or "team"

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -159,7 +159,7 @@ def checkpoint(
     run.fruitless_claim_count = 0
     fields: dict[str, Any] = {name: getattr(run, name) for name in counts}
     if lease.may_tell():
-        fields["revision"] = run.revision = _next_revision(run.integration.team_id)
+        fields["revision"] = run.revision = Team.objects.next_revision(run.integration.team_id)
         _publish_on_commit(run)
     _fenced_update(
         lease,
@@ -244,7 +244,7 @@ def fail(run: SyncRun, reason: str, *, lease: Lease | None = None, url: str = ""
 def roster_changed(integration: GitHubIntegration) -> None:
     """Tell the live channel that somebody changed the roster by hand."""
     with transaction.atomic():
-        revision = _next_revision(integration.team_id)
+        revision = Team.objects.next_revision(integration.team_id)
         GitHubIntegration.objects.filter(pk=integration.pk).update(roster_revision=revision)
         transaction.on_commit(partial(publish.publish_roster, integration.pk))
 
@@ -275,7 +275,7 @@ def _record(run: SyncRun, before: str, after: str, *, reason: str = "") -> None:
     if before != after and after not in RUN_MOVES[before]:
         raise ValueError(f"a run cannot move from {before} to {after}")
     team_id = run.integration.team_id
-    revision = _next_revision(team_id)
+    revision = Team.objects.next_revision(team_id)
     StatusTransition.objects.create(
         team_id=team_id,
         run=run,
@@ -289,18 +289,6 @@ def _record(run: SyncRun, before: str, after: str, *, reason: str = "") -> None:
     SyncRun.objects.filter(pk=run.pk).update(revision=revision)
     run.status, run.revision = after, revision
     _publish_on_commit(run)
-
-
-def _next_revision(team_id: int) -> int:
-    """Take the team's next number, holding its row until the commit: numbers commit in order."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE {Team._meta.db_table} SET revision = revision + 1 "
-            "WHERE id = %s RETURNING revision",
-            [team_id],
-        )
-        (revision,) = cursor.fetchone()
-    return int(revision)
 
 
 def _publish_on_commit(run: SyncRun) -> None:
