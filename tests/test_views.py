@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.messages import get_messages
+from django.contrib.messages.middleware import MessageMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.http import HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 
@@ -20,15 +23,17 @@ from integrations.constants import (
     RunTrigger,
 )
 from integrations.models import GitHubIntegration, MemberChange, SyncRun, TeamMember
+from integrations.reasons import REASONS
 from integrations.services import transitions
 from integrations.services.runs import start_run
 from integrations.views.helpers import _sync_github_members_after_connection
+from integrations.views.styleguide import styleguide
 from tests.factories import GitHubIntegrationFactory, TeamMemberFactory, TrackedRepositoryFactory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from django.test import Client
+    from django.test import Client, RequestFactory
     from pytest_django import DjangoCaptureOnCommitCallbacks
 
     from integrations.models import Team, User
@@ -571,3 +576,16 @@ class TestConnectionPage:
         assert response.status_code == 200
         assert "econnect" in response.content.decode()
         assert client.get(page("github_select_org")).status_code == 502
+
+
+class TestStyleguide:
+    def test_it_shows_every_state_of_the_card(self, rf: RequestFactory, alice: User) -> None:
+        request = rf.get("/styleguide/")
+        request.user = alice
+        SessionMiddleware(lambda _: HttpResponse()).process_request(request)
+        MessageMiddleware(lambda _: HttpResponse()).process_request(request)
+        text = styleguide(request).content.decode()
+        for state in ("never", "pending", "syncing", "waiting", "complete", "error"):
+            assert f'data-state="{state}"' in text
+        for reason in REASONS:
+            assert f"<code>{reason}</code>" in text
