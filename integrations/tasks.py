@@ -77,16 +77,15 @@ def sync_repository_manual_later(run: SyncRun) -> None:
 
 def send_due_runs() -> int:
     """Send what the ticker finds due; return how many went. A queue that is down loses nothing."""
-    sent_count = 0
-    for run in recovery.take_runs_to_send(timezone.now()):
+    runs = recovery.take_runs_to_send(timezone.now())
+    for sent_count, run in enumerate(runs):
         try:
             _send(run)
         except RedisError as exc:
-            # The row says "sent" already; once more after its pause, which outlives short outages.
             logger.warning("run not sent", run_id=run.pk, error=str(exc))
+            recovery.note_unsent(runs[sent_count:])
             return sent_count
-        sent_count += 1
-    return sent_count
+    return len(runs)
 
 
 def _send(run: SyncRun) -> None:

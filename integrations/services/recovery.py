@@ -111,6 +111,13 @@ def note_sent(run: SyncRun) -> None:
     SyncRun.objects.filter(pk=run.pk).update(**_sent(timezone.now(), run.send_count))
 
 
+def note_unsent(runs: list[SyncRun]) -> None:
+    """Write down that these could not be sent after all: the next tick tries again."""
+    SyncRun.objects.filter(pk__in=[run.pk for run in runs], send_count__gt=0).update(
+        resend_at=timezone.now(), send_count=F("send_count") - 1
+    )
+
+
 def _sent(now: datetime, send_count: int) -> dict[str, Any]:
     """Return the columns of a run whose message goes now.
 

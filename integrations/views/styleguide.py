@@ -1,87 +1,152 @@
-"""The living design page: every component in every state. Served under DEBUG only."""
+"""Every component in every state, on one page for those who build it (DEBUG only).
+
+The rows are made up and never saved; nothing here reads the database.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
+from django.core.paginator import Paginator
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from integrations.constants import SYNC_STATUS_SYNCING
+from integrations.constants import DeactivatedBy, MemberRole
 from integrations.live.cards import MemberSyncCard, RepositorySyncCard
-from integrations.reasons import REASONS, reason_for
+from integrations.models import Team, TeamMember, TrackedRepository
+from integrations.reasons import reason_for
+from integrations.views.member_query import MemberQuery
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
-TONES = ("accent", "good", "warn", "bad")
-STATES = ("never", "pending", "syncing", "waiting", "complete", "error")
+    from integrations.views.helpers import TeamRequest
+
+TONES: Final = ("neutral", "accent", "good", "warn", "bad")
+REPOSITORY_STATES: Final = ("never", "pending", "syncing", "waiting", "complete", "error")
+# Names that have broken pages elsewhere: markup, an override of the writing direction, no break.
+HOSTILE_NAMES: Final = (
+    "<script>alert('Rollcall')</script>",
+    "\u202eadmin\u202c \u0645\u0631\u062d\u0628\u0627",
+    "🧑‍🚀 Zoë Ångström 🇫🇮",
+    "x" * 255,
+)
 
 
 @require_safe
 def styleguide(request: HttpRequest) -> HttpResponse:
-    """Show all there is, with made-up values and no row."""
+    """Show the whole design, to look at and for the tests that look at it."""
+    cast("TeamRequest", request).team = Team(pk=1, name="Acme Rockets", slug="acme")
+    members = _members()
     context = {
+        "cards": _member_cards(),
+        "credential_states": ("active", "revoked"),
+        "query": MemberQuery(),
+        "page": Paginator(members, len(members)).get_page(1),
+        "total_count": 2310,
+        "active_count": 2298,
+        "can_edit": True,
+        "rows": _repository_rows(),
         "tones": TONES,
-        "member_cards": _member_cards(),
-        "repository_cards": [
-            _repository_card(number, state) for number, state in enumerate(STATES)
-        ],
-        "reasons": REASONS.values(),
-        "names": ("Ada Byron", "محمد الأمين", "王小明", "<b>Bold</b>", "x" * 120),
+        "steps": (1, 2, 3, 4),
     }
     return render(request, "styleguide.html", context)
 
 
 def _member_cards() -> list[MemberSyncCard]:
     now = timezone.now()
-    busy = MemberSyncCard(
+    never = MemberSyncCard(state="never", status="pending", organization_login="acme", revision=1)
+    syncing = replace(
+        never,
         state="syncing",
-        status=SYNC_STATUS_SYNCING,
-        organization_login="acme",
-        revision=7,
-        started_at=now - timedelta(seconds=14),
-        seen_count=1_400,
-        expected_count=2_310,
+        status="syncing",
+        started_at=now - timedelta(seconds=40),
+        completed_at=now - timedelta(hours=2),
+        seen_count=1400,
+        expected_count=2310,
         page_count=14,
         expected_page_count=24,
         created_count=12,
         updated_count=3,
-        unchanged_count=1_385,
+        unchanged_count=1385,
     )
-    over = replace(busy, completed_at=now - timedelta(hours=2), departed_count=2)
+    complete = replace(
+        syncing,
+        state="complete",
+        status="complete",
+        completed_at=now - timedelta(minutes=3),
+        departed_count=2,
+    )
+    failed = replace(syncing, state="error", status="error")
     return [
-        replace(busy, state="not_connected", seen_count=0, expected_count=None),
-        replace(busy, state="never", seen_count=0, expected_count=None),
-        replace(busy, state="pending", seen_count=0, expected_count=None, asked_at=now),
-        busy,
-        replace(busy, seen_count=300, expected_count=None),
-        replace(busy, state="waiting", resume_at=now + timedelta(minutes=11)),
-        replace(over, state="complete"),
-        replace(over, state="complete", sweep_blocked_by="people_skipped"),
-        *(_failed(over, code) for code in ("bad_credentials", "saml_required", "rate_limited")),
+        replace(never, state="not_connected"),
+        never,
+        replace(never, state="pending", status="syncing", asked_at=now),
+        replace(syncing, expected_count=None, expected_page_count=None),
+        syncing,
+        replace(syncing, state="waiting", resume_at=now + timedelta(minutes=11, seconds=8)),
+        complete,
+        replace(complete, created_count=0, updated_count=0, departed_count=0),
+        replace(complete, sweep_blocked_by="short_list", failed_count=3),
+        *(_failed(failed, code) for code in ("github_unavailable", "bad_credentials")),
+        replace(_failed(failed, "saml_required"), error_url="https://github.com/orgs/acme/sso"),
     ]
 
 
 def _failed(card: MemberSyncCard, code: str) -> MemberSyncCard:
     reason = reason_for(code)
-    url = "https://github.example/sso" if code == "saml_required" else ""
-    return replace(
-        card, state="error", reason=reason, error_sentence=reason.sentence, error_url=url
-    )
+    return replace(card, reason=reason, error_sentence=reason.sentence)
 
 
-def _repository_card(number: int, state: str) -> RepositorySyncCard:
-    return RepositorySyncCard(
-        repository_id=number,
-        name="rocket-skates",
-        state=state,
-        revision=7,
-        completed_at=timezone.now() - timedelta(hours=2) if state == "complete" else None,
-        resume_at=timezone.now() + timedelta(minutes=11) if state == "waiting" else None,
-        people_count=14 if state == "complete" else None,
-        error_sentence=reason_for("not_found").sentence if state == "error" else "",
-    )
+def _members() -> list[TeamMember]:
+    """Return made-up people: owner and member, with and without 2FA, one who left, and the odd."""
+    now = timezone.now()
+    people = [
+        TeamMember(
+            pk=number,
+            github_id=number,
+            github_username=f"person-{number}",
+            name=name,
+            email=f"person-{number}@example.com",
+            two_factor_enabled=(True, False, None)[number % 3],
+            joined_at=now - timedelta(days=40 * number),
+        )
+        for number, name in enumerate(("Alice Liddell", "Bob", "", *HOSTILE_NAMES), start=1)
+    ]
+    people[0].role = MemberRole.ADMIN
+    people[1].is_active, people[1].left_at = False, now - timedelta(days=3)
+    people[1].deactivated_by = DeactivatedBy.SYNC
+    people[2].email = ""
+    return people
+
+
+def _repository_rows() -> list[tuple[TrackedRepository, RepositorySyncCard]]:
+    now = timezone.now()
+    return [
+        (
+            TrackedRepository(
+                pk=number,
+                name=f"rocket-{number}",
+                full_name=f"acme/rocket-{number}",
+                description="Guidance, telemetry and the countdown.",
+                html_url=f"https://github.com/acme/rocket-{number}",
+                is_private=number % 2 == 0,
+                is_archived=number == 1,
+                is_tracked=number > 1,
+            ),
+            RepositorySyncCard(
+                repository_id=number,
+                name=f"rocket-{number}",
+                state=state,
+                revision=number,
+                completed_at=now - timedelta(hours=5) if state == "complete" else None,
+                resume_at=now + timedelta(minutes=4),
+                people_count=14 if state == "complete" else None,
+                error_sentence=reason_for("not_found").sentence if state == "error" else "",
+            ),
+        )
+        for number, state in enumerate(REPOSITORY_STATES, start=1)
+    ]

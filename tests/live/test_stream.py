@@ -124,10 +124,18 @@ class TestManyStreams:
         wait_until: Callable[..., None],
     ) -> None:
         process = psutil.Process(stack.web.pid)
-        before = process.num_fds()
-        for stream in open_many(stack, integration, bob, 50):
+
+        def open_count() -> int:
+            return sum(
+                each.laddr.port == stack.port and each.status == psutil.CONN_ESTABLISHED
+                for each in process.net_connections()
+            )
+
+        streams = open_many(stack, integration, bob, 50)
+        assert open_count() >= 50
+        for stream in streams:
             stream.close()
-        wait_until(lambda: process.num_fds() <= before + 5)
+        wait_until(lambda: open_count() == 0)
 
     def test_the_server_ends_quickly_and_every_stream_with_it(
         self, stack: Stack, integration: GitHubIntegration, bob: User
