@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from django.db import connection, models
 from django.db.models import Q
@@ -11,10 +11,40 @@ from integrations.constants import DeactivatedBy, MemberChangeKind, MemberRole
 from integrations.models.accounts import Team, User
 from integrations.models.runs import SyncRun
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 class TeamMemberQuerySet(models.QuerySet["TeamMember"]):
     def active(self) -> TeamMemberQuerySet:
         return self.filter(is_active=True)
+
+    def upsert(self, members: Sequence[TeamMember], *, update_fields: Sequence[str]) -> None:
+        """Insert these people, or update these columns of those whose row is there: one statement.
+
+        As `bulk_create(update_conflicts=True)`, whose preparing of each value costs three times
+        what the database does; a page of a hundred is the product's innermost loop.
+        """
+        fields = [field for field in self.model._meta.concrete_fields if not field.primary_key]
+        prepared: dict[tuple[str, object], Any] = {}
+
+        def value_of(member: TeamMember, field: models.Field[Any, Any]) -> Any:
+            # Most columns hold few values in a page: the same instants, roles and flags.
+            key = (field.attname, getattr(member, field.attname))
+            if key not in prepared:
+                prepared[key] = field.get_db_prep_save(key[1], connection)
+            return prepared[key]
+
+        columns = ", ".join(str(field.column) for field in fields)
+        row = f"({', '.join(['%s'] * len(fields))})"
+        updates = ", ".join(f"{name} = EXCLUDED.{name}" for name in update_fields)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {self.model._meta.db_table} ({columns}) "
+                f"VALUES {', '.join([row] * len(members))} "
+                f"ON CONFLICT (team_id, github_id) DO UPDATE SET {updates}",
+                [value_of(member, field) for member in members for field in fields],
+            )
 
     def matching(self, text: str) -> TeamMemberQuerySet:
         """Return those whose name, login or e-mail holds the text."""
@@ -76,11 +106,11 @@ class TeamMember(models.Model):
 
 
 class MemberChangeQuerySet(models.QuerySet["MemberChange"]):
-    def write_joined(self, run: SyncRun, *, at: datetime) -> None:
-        """Write that everybody joined whose row this run made at this instant.
+    def write_joined(self, run: SyncRun, github_ids: Sequence[int]) -> None:
+        """Write that these people joined, whose rows this run has just made.
 
-        One statement that reads the rows just written: a first sync writes as many of these as
-        people, and building them in Python cost as much as the people themselves.
+        One statement that reads those rows: a first sync writes as many of these as people, and
+        building them in Python cost as much as the people themselves.
         """
         with connection.cursor() as cursor:
             cursor.execute(
@@ -88,13 +118,8 @@ class MemberChangeQuerySet(models.QuerySet["MemberChange"]):
                 "(team_id, github_id, github_username, kind, fields, run_id, at) "
                 "SELECT team_id, github_id, github_username, %s, '{}', last_seen_run_id, joined_at "
                 f"FROM {TeamMember._meta.db_table} "
-                "WHERE team_id = %s AND last_seen_run_id = %s AND joined_at = %s",
-                [
-                    MemberChangeKind.JOINED.value,
-                    run.integration.team_id,
-                    run.pk,
-                    connection.ops.adapt_datetimefield_value(at),
-                ],
+                f"WHERE team_id = %s AND github_id IN ({', '.join(['%s'] * len(github_ids))})",
+                [MemberChangeKind.JOINED.value, run.integration.team_id, *github_ids],
             )
 
 

@@ -192,21 +192,13 @@ def _plan(run: SyncRun, page: FetchedPage) -> PagePlan:
 def _write(plan: PagePlan) -> None:
     """Upsert the whole page if a row of it changed; else only mark its people as seen."""
     if plan.has_changed_row:
-        for row in plan.rows:
-            # Known by its unique columns; rows with a key would be a statement of their own.
-            row.pk = None
-        TeamMember.objects.bulk_create(
-            plan.rows,
-            update_conflicts=True,
-            unique_fields=["team", "github_id"],
-            update_fields=UPSERTED_FIELDS,
-        )
+        TeamMember.objects.upsert(plan.rows, update_fields=UPSERTED_FIELDS)
     elif plan.rows:
         _mark(plan.run, plan.rows)
     if plan.changes:
         MemberChange.objects.bulk_create([*plan.joined_changes(), *plan.changes])
     elif plan.joined:
-        MemberChange.objects.write_joined(plan.run, at=plan.at)
+        MemberChange.objects.write_joined(plan.run, [row.github_id for row in plan.joined])
 
 
 def _mark(run: SyncRun, rows: Iterable[TeamMember]) -> None:
