@@ -147,8 +147,13 @@ def address(query: MemberQuery, **changes: Any) -> str:
 
 
 @register.inclusion_tag("components/sort_header.html")
-def sort_header(query: MemberQuery, column: str, label: str) -> dict[str, str]:
+def sort_header(query: MemberQuery, column: str, label: str, *, size: str = "") -> dict[str, str]:
     """Render a column's heading as a link that sorts by it, or turns its order."""
     order = {column: "ascending", f"-{column}": "descending"}.get(query.sort, "")
     wanted = f"-{column}" if order == "ascending" else column
-    return {"label": label, "order": order, "address": address(query, sort=wanted)}
+    return {
+        "label": label,
+        "size": size,
+        "order": order,
+        "address": address(query, sort=wanted),
+    }

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_safe
 from integrations.constants import DeactivatedBy, MemberRole
 from integrations.live.cards import MemberSyncCard, RepositorySyncCard
 from integrations.models import Team, TeamMember, TrackedRepository
-from integrations.reasons import reason_for
+from integrations.reasons import REASONS, reason_for
 from integrations.views.member_query import MemberQuery
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ REPOSITORY_STATES: Final = ("never", "pending", "syncing", "waiting", "complete"
 HOSTILE_NAMES: Final = (
     "<script>alert('Rollcall')</script>",
     "\u202eadmin\u202c \u0645\u0631\u062d\u0628\u0627",
+    "محمد الأمين",
+    "王小明",
     "🧑‍🚀 Zoë Ångström 🇫🇮",
     "x" * 255,
 )
@@ -43,7 +45,7 @@ def styleguide(request: HttpRequest) -> HttpResponse:
     members = _members()
     context = {
         "cards": _member_cards(),
-        "credential_states": ("active", "revoked"),
+        "reasons": REASONS.values(),
         "query": MemberQuery(),
         "page": Paginator(members, len(members)).get_page(1),
         "total_count": 2310,

@@ -130,7 +130,7 @@ class TestTheMembersPage:
         integration: GitHubIntegration,
         organization: SandboxOrganization,
     ) -> None:
-        organization.slow_down(600)
+        organization.slow_down(1500)
         clicker, second = open_window(alice), open_window(bob)
         loads: list[str] = []
         for page in (clicker, second):
