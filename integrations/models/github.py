@@ -27,7 +27,7 @@ class GitHubIntegration(models.Model):
     # The id is the identity: a login can be renamed, and its old name claimed by somebody else.
     organization_id = models.BigIntegerField(null=True, blank=True)
     organization_login = models.CharField(max_length=100, blank=True)
-    organization_avatar_url = models.URLField(max_length=500, blank=True)
+    organization_avatar_url = models.CharField(max_length=500, blank=True)
     onboarded_at = models.DateTimeField(null=True, blank=True)
     repositories_listed_at = models.DateTimeField(null=True, blank=True)
 
@@ -82,7 +82,7 @@ class TrackedRepository(models.Model):
     name = models.CharField(max_length=100)
     full_name = models.CharField(max_length=201)
     description = models.TextField(blank=True, default="")
-    html_url = models.URLField(max_length=500, blank=True, default="")
+    html_url = models.CharField(max_length=500, blank=True, default="")
     language = models.CharField(max_length=100, blank=True, default="")
     default_branch = models.CharField(max_length=255, blank=True, default="")
     is_private = models.BooleanField(default=False)
@@ -121,7 +121,7 @@ class RepositoryAccess(models.Model):
     )
     github_id = models.BigIntegerField()
     github_username = models.CharField(max_length=100)
-    avatar_url = models.URLField(max_length=500, blank=True, default="")
+    avatar_url = models.CharField(max_length=500, blank=True, default="")
     # GitHub's word: admin, maintain, write, triage, read, or an organisation's own role.
     permission = models.CharField(max_length=100)
 

@@ -69,7 +69,7 @@ class TeamMember(models.Model):
     name = models.CharField(max_length=255, blank=True, default="")
     # As GitHub gives it, which need not be unique, nor an address we ever write to.
     email = models.CharField(max_length=254, blank=True, default="")
-    avatar_url = models.URLField(max_length=500, blank=True, default="")
+    avatar_url = models.CharField(max_length=500, blank=True, default="")
     role = models.CharField(max_length=10, choices=MemberRole.choices, default=MemberRole.MEMBER)
     # Null: the connection may not see it (owners only).
     two_factor_enabled = models.BooleanField(null=True, blank=True)

@@ -67,7 +67,7 @@ class SyncRun(models.Model):
     )
     error_code = models.CharField(max_length=40, blank=True, default="")
     # What only GitHub's own answer can say, for the button that mends it (a SAML address).
-    error_url = models.URLField(max_length=1000, blank=True, default="")
+    error_url = models.CharField(max_length=1000, blank=True, default="")
 
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
