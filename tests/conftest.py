@@ -17,12 +17,18 @@ from django.conf import settings as django_settings
 from dramatiq.brokers.redis import RedisBroker
 
 from integrations.constants import TeamRole
-from integrations.models import Team, User
+from integrations.models import GitHubIntegration, Team, User
 from tests import processes
 from tests.environment import SURROUNDINGS, Surroundings
-from tests.factories import MembershipFactory, TeamFactory, UserFactory
+from tests.factories import (
+    GitHubIntegrationFactory,
+    IntegrationCredentialFactory,
+    MembershipFactory,
+    TeamFactory,
+    UserFactory,
+)
 from tests.processes import Valkey
-from tests.sandbox_control import SandboxControl
+from tests.sandbox_control import SandboxControl, SandboxOrganization
 from tests.stack import ALL, Stack
 
 # A leg of CI exists to run these; there a skip would be a hole that nobody sees.
@@ -158,3 +164,24 @@ def charlie(db: None) -> User:
     team = TeamFactory(name="Charlie's", slug="charlies")
     MembershipFactory(team=team, user=charlie, role=TeamRole.ADMIN)
     return charlie
+
+
+@pytest.fixture
+def organization(sandbox: SandboxControl) -> SandboxOrganization:
+    """An organisation of 240 in the sandbox, of this test alone."""
+    return sandbox.organization(size=240)
+
+
+@pytest.fixture
+def integration(acme: Team, organization: SandboxOrganization) -> GitHubIntegration:
+    """Acme, connected to that organisation and never synced."""
+    credential = IntegrationCredentialFactory(
+        team=acme, access_token=organization.token, github_username=organization.owner
+    )
+    found: GitHubIntegration = GitHubIntegrationFactory(
+        team=acme,
+        credential=credential,
+        organization_id=organization.id,
+        organization_login=organization.login,
+    )
+    return found

@@ -12,7 +12,7 @@ from django.urls import reverse
 from integrations.constants import SYNC_STATUS_COMPLETE, SYNC_STATUS_ERROR, SYNC_STATUS_SYNCING
 from integrations.models import GitHubIntegration, StatusTransition, SyncRun, Team
 from integrations.services.people import remove_person
-from tests.factories import GitHubIntegrationFactory, IntegrationCredentialFactory
+from tests.factories import GitHubIntegrationFactory
 from tests.live.sse import SseClient
 
 if TYPE_CHECKING:
@@ -20,31 +20,12 @@ if TYPE_CHECKING:
 
     from integrations.models import User
     from tests.processes import Valkey
-    from tests.sandbox_control import SandboxControl, SandboxOrganization
+    from tests.sandbox_control import SandboxOrganization
     from tests.stack import Stack
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
 
 WEB_ONLY = pytest.mark.parametrize("stack", [("web",)], indirect=True)
-
-
-@pytest.fixture
-def organization(sandbox: SandboxControl) -> SandboxOrganization:
-    return sandbox.organization(size=240)
-
-
-@pytest.fixture
-def integration(acme: Team, organization: SandboxOrganization) -> GitHubIntegration:
-    credential = IntegrationCredentialFactory(
-        team=acme, access_token=organization.token, github_username=organization.owner
-    )
-    found: GitHubIntegration = GitHubIntegrationFactory(
-        team=acme,
-        credential=credential,
-        organization_id=organization.id,
-        organization_login=organization.login,
-    )
-    return found
 
 
 def address(name: str, team: Team, *args: Any) -> str:

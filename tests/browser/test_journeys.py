@@ -10,7 +10,6 @@ from django.urls import reverse
 from playwright.sync_api import Page, expect
 
 from integrations.models import GitHubIntegration, SyncRun, Team
-from tests.factories import GitHubIntegrationFactory, IntegrationCredentialFactory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,25 +25,6 @@ pytestmark = [
 ]
 
 CARD = "#member-sync-status"
-
-
-@pytest.fixture
-def organization(sandbox: SandboxControl) -> SandboxOrganization:
-    return sandbox.organization(size=240)
-
-
-@pytest.fixture
-def integration(acme: Team, organization: SandboxOrganization) -> GitHubIntegration:
-    credential = IntegrationCredentialFactory(
-        team=acme, access_token=organization.token, github_username=organization.owner
-    )
-    found: GitHubIntegration = GitHubIntegrationFactory(
-        team=acme,
-        credential=credential,
-        organization_id=organization.id,
-        organization_login=organization.login,
-    )
-    return found
 
 
 def members_page(team: Team) -> str:
