@@ -35,7 +35,7 @@ from tests.factories import (
     TeamFactory,
     UserFactory,
 )
-from tests.live.sse import SseClient
+from tests.live.sse import SseClient, SseEvent
 from tests.processes import wait_until
 
 if TYPE_CHECKING:
@@ -119,9 +119,10 @@ def clicks(bench: Bench) -> list[Row]:
             response = clicker.post(address, timeout=30)
             answered.append((time.perf_counter() - begun) * 1000)
             assert response.status_code == 200, response.status_code
-            event = second_viewer.wait_for("member-sync", timeout_s=5)
+            event = second_viewer.wait_for("member-sync", where=_is_waiting, timeout_s=5)
             seen.append((event.at - begun) * 1000)
             end_run(SyncRun.objects.active().get(integration=integration))
+            second_viewer.wait_for("member-sync", where=_has_failed, timeout_s=5)
     calls = len(organization.requests())
     small = bench.slow_sandbox.organization(size=240)
     with seconds() as blocking:
@@ -144,6 +145,14 @@ def clicks(bench: Bench) -> list[Row]:
             percentile(seen, 95) <= 100,
         ),
     ]
+
+
+def _is_waiting(event: SseEvent) -> bool:
+    return 'data-state="pending"' in event.data
+
+
+def _has_failed(event: SseEvent) -> bool:
+    return 'data-state="error"' in event.data
 
 
 @contextmanager
