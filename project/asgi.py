@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 import warnings
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.core.asgi import get_asgi_application
 
@@ -28,6 +31,8 @@ from integrations.live.watch import watch  # noqa: E402
 
 if TYPE_CHECKING:
     from integrations.live.admission import Message, Receive, Send
+
+SignalHandler: TypeAlias = Callable[[int, FrameType | None], Any]
 
 admitted_application = StreamAdmission(django_application)
 
@@ -56,14 +61,22 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 
 
 def _end_streams_on(*signals: signal.Signals) -> None:
-    """Put the end of the streams before what the server does at these signals."""
+    """Put the end of the streams before what the server does at these signals.
+
+    Where the server does nothing at a signal, its default stays; and only a main thread may ask.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
     loop = asyncio.get_running_loop()
     for number in signals:
         previous = signal.getsignal(number)
+        if not callable(previous):
+            continue
 
-        def handle(received: int, frame: Any, previous: Any = previous) -> None:
+        def handle(
+            received: int, frame: FrameType | None, previous: SignalHandler = previous
+        ) -> None:
             loop.call_soon_threadsafe(closing.begin)
-            if callable(previous):
-                previous(received, frame)
+            previous(received, frame)
 
         signal.signal(number, handle)

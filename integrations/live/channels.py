@@ -9,6 +9,8 @@ from django_eventstream.channelmanager import DefaultChannelManager
 from integrations.models import Membership, Team
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from django.http import HttpRequest
 
     from integrations.models import User
@@ -29,6 +31,14 @@ def team_id_of(channel: str) -> int | None:
     return int(number)
 
 
+def readers_of(channel: str, *, among: Iterable[int]) -> frozenset[int]:
+    """Return those of the people (by id) who belong to the channel's team, as of now."""
+    memberships = Membership.objects.filter(
+        team=team_id_of(channel), user__in=among, user__is_active=True
+    )
+    return frozenset(memberships.values_list("user", flat=True))
+
+
 class TeamChannels(DefaultChannelManager):  # type: ignore[misc]
     """django-eventstream's questions, answered from the memberships."""
 
@@ -44,10 +54,7 @@ class TeamChannels(DefaultChannelManager):  # type: ignore[misc]
 
     def can_read_channel(self, user: User | None, channel: str) -> bool:
         """Say whether the person belongs to the channel's team, as of now."""
-        team_id = team_id_of(channel)
-        if user is None or team_id is None:
-            return False
-        return Membership.objects.filter(team=team_id, user=user.pk, user__is_active=True).exists()
+        return user is not None and user.pk in readers_of(channel, among=[user.pk])
 
     def is_channel_reliable(self, channel: str) -> bool:
         return True

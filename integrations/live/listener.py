@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import structlog
 from django.conf import settings
+from django.utils import timezone
 from django_eventstream.event import Event
 from django_eventstream.views import get_listener_manager
 from redis import RedisError
@@ -37,6 +38,9 @@ class LiveListener(ProcessTask):
     def __init__(self) -> None:
         super().__init__("live-listener")
         self.is_connected = False
+        # When that last changed.
+        self.since = timezone.now()
+        self._has_failed = False
 
     async def run(self) -> None:
         backoff_s = BACKOFF_S
@@ -47,9 +51,7 @@ class LiveListener(ProcessTask):
                     backoff_s = BACKOFF_S
                     await self._hear(pubsub)
             except (RedisError, OSError, TimeoutError) as exc:
-                if self.is_connected:
-                    logger.warning("live listener lost Redis", error=str(exc))
-                self.is_connected = False
+                self._become(is_connected=False, error=str(exc))
             await asyncio.sleep(backoff_s)
             backoff_s = min(BACKOFF_MAX_S, backoff_s * 2)
 
@@ -78,11 +80,23 @@ class LiveListener(ProcessTask):
 
     def _take(self, message: dict[str, Any]) -> None:
         if message["type"] == "subscribe":
-            self.is_connected = True
-            logger.info("live listener subscribed")
+            self._become(is_connected=True)
             have_streams_read_again()
         elif message["type"] == "message":
-            _deliver(json.loads(message["data"]))
+            try:
+                _deliver(json.loads(message["data"]))
+            except (ValueError, TypeError, KeyError) as exc:
+                # Another version's, in the middle of a deployment: the watch brings the rows.
+                logger.warning("live message not understood", error=repr(exc))
+
+    def _become(self, *, is_connected: bool, error: str = "") -> None:
+        if is_connected:
+            logger.info("live listener subscribed")
+        elif self.is_connected or not self._has_failed:
+            logger.warning("live listener has no Redis", error=error)
+        self._has_failed = not is_connected
+        if is_connected != self.is_connected:
+            self.is_connected, self.since = is_connected, timezone.now()
 
 
 def _deliver(published: dict[str, object]) -> None:
@@ -90,9 +104,8 @@ def _deliver(published: dict[str, object]) -> None:
     if published.get("recheck"):
         have_streams_read_again(channel)
     else:
-        event = Event(
-            channel, str(published["event_type"]), published["data"], id=published["pub_id"]
-        )
+        event_id = int(str(published["pub_id"]))
+        event = Event(channel, str(published["event_type"]), published["data"], id=event_id)
         get_listener_manager().add_to_queues(channel, event)
 
 

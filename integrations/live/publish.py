@@ -1,17 +1,21 @@
-"""Tell every web process what moved, after the commit. A Redis that is down costs a log line.
+"""Tell every web process what moved, after the commit.
 
-Viewers then catch up from the rows (live/watch.py): publishing never fails a sync.
+Publishing never fails a sync. A Redis that is down costs a log line, one that hangs a fifth of the
+time; viewers then catch up from the rows (live/watch.py).
 """
 
 from __future__ import annotations
 
 import json
-from functools import cache
+import time
+from functools import cache, partial
 from typing import TYPE_CHECKING, Final
 
 import redis
 import structlog
 from django.conf import settings
+from django.template import TemplateDoesNotExist, TemplateSyntaxError, VariableDoesNotExist
+from django.urls import NoReverseMatch
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -25,12 +29,21 @@ from integrations.live.fragments import (
 from integrations.models import GitHubIntegration, SyncRun
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from integrations.live.fragments import LiveEvent
 
 logger = structlog.get_logger(__name__)
 
-CONNECT_TIMEOUT_S: Final = 1
-TIMEOUT_S: Final = 2
+TIMEOUT_S: Final = 1
+# After a failure nothing is tried for this many times as long as the failure took.
+REST_FACTOR: Final = 4
+NOT_RENDERED: Final = (
+    TemplateDoesNotExist,
+    TemplateSyntaxError,
+    VariableDoesNotExist,
+    NoReverseMatch,
+)
 
 
 def redis_channel() -> str:
@@ -46,7 +59,7 @@ def publish_member_sync(integration_id: int) -> None:
         .first()
     )
     if run is not None:
-        _publish(member_sync_event(run.integration, run))
+        _publish(partial(member_sync_event, run.integration, run))
 
 
 def publish_repository_sync(repository_id: int) -> None:
@@ -58,14 +71,14 @@ def publish_repository_sync(repository_id: int) -> None:
     )
     if run is not None and run.repository is not None:
         team_id = run.integration.team_id
-        _publish(repository_sync_event(run.repository, run, team_id=team_id))
+        _publish(partial(repository_sync_event, run.repository, run, team_id=team_id))
 
 
 def publish_roster(integration_id: int) -> None:
     """Publish that somebody changed the roster by hand."""
     integration = GitHubIntegration.objects.filter(pk=integration_id).first()
     if integration is not None:
-        _publish(roster_event(integration))
+        _publish(partial(roster_event, integration))
 
 
 def publish_recheck(team_id: int) -> None:
@@ -73,7 +86,12 @@ def publish_recheck(team_id: int) -> None:
     _send({"channel": channel_of(team_id), "recheck": True})
 
 
-def _publish(event: LiveEvent) -> None:
+def _publish(render: Callable[[], LiveEvent]) -> None:
+    try:
+        event = render()
+    except NOT_RENDERED:
+        logger.exception("live event not rendered")
+        return
     _send(
         {
             "channel": channel_of(event.team_id),
@@ -84,18 +102,41 @@ def _publish(event: LiveEvent) -> None:
     )
 
 
-@cache
-def _client(url: str) -> redis.Redis:
-    return redis.Redis.from_url(
-        url,
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        socket_timeout=TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
-    )
-
-
 def _send(message: dict[str, object]) -> None:
-    try:
-        _client(settings.LIVE_REDIS_URL).publish(redis_channel(), json.dumps(message))
-    except redis.RedisError as exc:
-        logger.warning("live event not published", channel=message["channel"], error=str(exc))
+    _wire_to(settings.LIVE_REDIS_URL).send(message)
+
+
+class _Wire:
+    """The way to Redis, which rests after a failure: a sync must not wait for it at every page."""
+
+    def __init__(self, url: str) -> None:
+        self._client = redis.Redis.from_url(
+            url,
+            socket_connect_timeout=TIMEOUT_S,
+            socket_timeout=TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._is_broken = False
+        self._rests_until_s = 0.0
+
+    def send(self, message: dict[str, object]) -> None:
+        begun_s = time.monotonic()
+        if begun_s < self._rests_until_s:
+            return
+        try:
+            self._client.publish(redis_channel(), json.dumps(message))
+        except redis.RedisError as exc:
+            now_s = time.monotonic()
+            self._rests_until_s = now_s + REST_FACTOR * (now_s - begun_s)
+            if not self._is_broken:
+                logger.warning("live events not published", error=str(exc))
+            self._is_broken = True
+        else:
+            if self._is_broken:
+                logger.info("live events published again")
+            self._is_broken = False
+
+
+@cache
+def _wire_to(url: str) -> _Wire:
+    return _Wire(url)

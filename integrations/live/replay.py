@@ -5,13 +5,14 @@ Missed ten progress ticks? You get the one that matters.
 
 from __future__ import annotations
 
+from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from django.db.models import Max, Q
+from django.db.models import Max
 from django_eventstream.event import Event
 from django_eventstream.storage import EventDoesNotExist, StorageBase
 
-from integrations.constants import RunKind
 from integrations.live.channels import channel_of, team_id_of
 from integrations.live.fragments import (
     LiveEvent,
@@ -22,7 +23,9 @@ from integrations.live.fragments import (
 from integrations.models import GitHubIntegration, SyncRun, Team
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
+
+    from django.db.models import QuerySet
 
 
 class RowStorage(StorageBase):  # type: ignore[misc]
@@ -46,35 +49,51 @@ class RowStorage(StorageBase):  # type: ignore[misc]
             raise EventDoesNotExist(f"no event {last_id} yet", current_id)
         if last_id == current_id:
             return []
-        events = sorted(_events_after(channel, last_id), key=lambda event: event.revision)
-        return [as_library_event(event) for event in events[:limit]]
+        moved = _moved(channel, after_id=last_id, upto_id=current_id, limit=limit)
+        moved.sort(key=itemgetter(0))
+        return [as_library_event(render()) for _, render in moved[:limit]]
 
 
 def as_library_event(event: LiveEvent) -> Event:
     return Event(channel_of(event.team_id), event.type, event.data, id=event.revision)
 
 
-def _events_after(channel: str, last_id: int) -> Iterable[LiveEvent]:
+def _moved(
+    channel: str, *, after_id: int, upto_id: int, limit: int
+) -> list[tuple[int, Callable[[], LiveEvent]]]:
+    """Return the revisions in between and how to render each: a viewer gets a few of many.
+
+    What moved past `upto_id` while we read is left to its own event. Told now, it would take the
+    viewer past a number before it whose row was read too early.
+    """
     integration = GitHubIntegration.objects.filter(team=team_id_of(channel)).first()
     if integration is None:
-        return
-    if integration.roster_revision > last_id:
-        yield roster_event(integration)
-    for run in _latest_runs_after(integration, last_id):
-        if run.repository is None:
-            yield member_sync_event(integration, run)
-        else:
-            yield repository_sync_event(run.repository, run, team_id=integration.team_id)
+        return []
+    moved: list[tuple[int, Callable[[], LiveEvent]]] = [
+        (run.revision, partial(_event_of, integration, run))
+        for run in _latest_runs(integration, after_id=after_id, upto_id=upto_id)[:limit]
+    ]
+    if after_id < integration.roster_revision <= upto_id:
+        moved.append((integration.roster_revision, partial(roster_event, integration)))
+    return moved
 
 
-def _latest_runs_after(integration: GitHubIntegration, last_id: int) -> Iterable[SyncRun]:
-    """Return the newest run of each subject, as far as it moved: two queries."""
-    moved = SyncRun.objects.filter(integration=integration, revision__gt=last_id)
+def _latest_runs(
+    integration: GitHubIntegration, *, after_id: int, upto_id: int
+) -> QuerySet[SyncRun]:
+    """Return the newest run of each subject that moved, in the order in which they did."""
+    moved = SyncRun.objects.filter(integration=integration, revision__gt=after_id)
     newest = (
-        moved.order_by()
-        .values("kind", "repository")
-        .annotate(newest=Max("pk"))
-        .values_list("newest", flat=True)
+        moved.order_by().values("kind", "repository").annotate(newest=Max("pk")).values("newest")
     )
-    of_kind = Q(kind=RunKind.MEMBERS) | Q(repository__isnull=False)
-    return SyncRun.objects.filter(of_kind, pk__in=list(newest)).select_related("repository")
+    return (
+        SyncRun.objects.filter(pk__in=newest, revision__lte=upto_id)
+        .select_related("repository")
+        .order_by("revision")
+    )
+
+
+def _event_of(integration: GitHubIntegration, run: SyncRun) -> LiveEvent:
+    if run.repository is None:
+        return member_sync_event(integration, run)
+    return repository_sync_event(run.repository, run, team_id=integration.team_id)

@@ -1,18 +1,22 @@
 """One viewer's stream, which holds neither a thread nor a database connection while it waits.
 
 django-eventstream's own generator keeps both for as long as the stream lives, so that a hundred
-viewers use up PostgreSQL. Its request, permissions, listeners and encoding are used as they are;
-the generator is ours, since only inside it can both be given back.
+viewers use up PostgreSQL. Its listeners and encoding are used as they are; the generator is ours,
+since only inside it can both be given back. So is the reading of the request: the library's takes
+parameters of a GRIP proxy that isn't there (`recover`, `es-meta`) and fails on them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from asgiref.sync import SyncToAsync, sync_to_async
+from django.db import Error as DatabaseFailure
 from django.db import connections
 from django.http import (
     HttpResponse,
@@ -21,15 +25,19 @@ from django.http import (
     HttpResponseNotFound,
     StreamingHttpResponse,
 )
-from django_eventstream.eventrequest import EventRequest
-from django_eventstream.eventstream import EventPermissionError, get_events
-from django_eventstream.utils import make_id, sse_encode_error, sse_encode_event
+from django_eventstream.utils import (
+    make_id,
+    parse_last_event_id,
+    sse_encode_error,
+    sse_encode_event,
+)
 from django_eventstream.views import Listener, get_listener_manager
 
-from integrations.live.channels import TeamChannels
+from integrations.live.channels import channel_of
 from integrations.live.listener import have_streams_read_again, listener
-from integrations.live.replay import RowStorage
+from integrations.live.reading import RowReader, in_reading_thread
 from integrations.live.watch import watch
+from integrations.models import Membership
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,9 +49,11 @@ logger = structlog.get_logger(__name__)
 # Proxies cut a silent connection after 30 to 60 s.
 KEEP_ALIVE_S: Final = 15.0
 KEEP_ALIVE: Final = ": keep-alive\n\n"
-# How many streams of a process may read rows at the same time.
-READS_AT_ONCE: Final = 8
+OPENING: Final = "event: stream-open\ndata:\n\n"
+# When a browser whose stream we ended comes back: not all of them at once.
 RETRY_MS: Final = (500, 3000)
+# The end of a request costs a thread: at shutdown all streams are told before the first one ends.
+TELLING_S: Final = 0.1
 PLAIN: Final = "text/plain; charset=utf-8"
 
 
@@ -59,7 +69,7 @@ class _Closing:
 
 
 closing: Final = _Closing()
-_reads = asyncio.Semaphore(READS_AT_ONCE)
+_rows: Final = RowReader()
 
 
 async def live(request: HttpRequest, team_slug: str) -> HttpResponseBase:
@@ -68,7 +78,7 @@ async def live(request: HttpRequest, team_slug: str) -> HttpResponseBase:
         return HttpResponseNotAllowed(["GET"])
     listener.start()
     watch.start()
-    admitted = await sync_to_async(_admit)(request, team_slug)
+    admitted = await in_reading_thread(_admit, request, team_slug)
     if isinstance(admitted, HttpResponse):
         return admitted
     response = StreamingHttpResponse(_stream(admitted), content_type="text/event-stream")
@@ -77,40 +87,72 @@ async def live(request: HttpRequest, team_slug: str) -> HttpResponseBase:
     return response
 
 
-def _admit(request: HttpRequest, team_slug: str) -> EventRequest | HttpResponse:
+@dataclass(frozen=True)
+class _Admitted:
+    """Who listens to which channel, and from where on: None for from now on."""
+
+    user_id: int
+    channel: str
+    last_id: int | None
+
+
+def _admit(request: HttpRequest, team_slug: str) -> _Admitted | HttpResponse:
     """Check who asks and from where; a team that isn't theirs is not there."""
     if not request.user.is_authenticated:
         return HttpResponse("Sign in first.\n", status=401, content_type=PLAIN)
-    channels = TeamChannels()
-    wanted = channels.get_channels_for_request(request, {"team_slug": team_slug})
-    if not wanted or not all(channels.can_read_channel(request.user, name) for name in wanted):
+    memberships = Membership.objects.filter(team__slug=team_slug, user=request.user)
+    team_id = memberships.values_list("team", flat=True).first()
+    if team_id is None:
         return HttpResponseNotFound("There is no such team.\n", content_type=PLAIN)
+    channel = channel_of(team_id)
     try:
-        event_request = EventRequest(request, view_kwargs={"team_slug": team_slug})
-        for last_id in event_request.channel_last_ids.values():
-            int(last_id)
+        last_id = _last_id(request, channel)
     except ValueError as exc:
-        # EventRequest's own errors are ValueErrors too.
         logger.info("stream refused", error=str(exc))
         return HttpResponseBadRequest("The last event id makes no sense.\n", content_type=PLAIN)
-    return event_request
+    return _Admitted(request.user.pk, channel, last_id)
 
 
-async def _stream(event_request: EventRequest) -> AsyncIterator[str]:
+def _last_id(request: HttpRequest, channel: str) -> int | None:
+    """Return the id to go on from. Raises ValueError for one that we never sent.
+
+    The browser's own header, sent when it reopens by itself, is newer than the page's parameter.
+    """
+    given = request.headers.get("Last-Event-ID") or request.GET.get("lastEventId")
+    if not given:
+        return None
+    last_id = parse_last_event_id(given).get(channel)
+    if last_id is None:
+        return None
+    if not last_id.isdecimal():
+        raise ValueError("no number")
+    return int(last_id)
+
+
+async def _stream(admitted: _Admitted) -> AsyncIterator[str]:
     """Yield what is new since the viewer's last id, then every event as it comes."""
-    viewer = Viewer(event_request)
+    viewer = Viewer(admitted)
     manager = get_listener_manager()
     manager.add_listener(viewer)
     try:
-        yield await viewer.read_rows(opening="event: stream-open\ndata:\n\n")
+        await give_back_thread()
+        yield OPENING + await viewer.read_rows(after_id=admitted.last_id)
         while not (viewer.is_over or closing.is_set):
             chunk = await viewer.next_chunk()
             if chunk:
                 yield chunk
         if closing.is_set:
-            yield f"retry: {random.randint(*RETRY_MS)}\n\n"
+            yield _come_back()
+            await asyncio.sleep(TELLING_S)
+    except DatabaseFailure:
+        # The reader has said so, once for all streams that asked.
+        yield _come_back()
     finally:
         manager.remove_listener(viewer)
+
+
+def _come_back() -> str:
+    return f"retry: {random.randint(*RETRY_MS)}\n\n"
 
 
 class Viewer(Listener):  # type: ignore[misc]
@@ -119,14 +161,13 @@ class Viewer(Listener):  # type: ignore[misc]
     `overflow`, which the library sets when a queue is full, means here: read the rows.
     """
 
-    def __init__(self, event_request: EventRequest) -> None:
+    def __init__(self, admitted: _Admitted) -> None:
         super().__init__()
-        self.user_id = event_request.user.pk
-        self.channels = event_request.channels
+        self.user_id = admitted.user_id
+        self.channel = admitted.channel
+        self.channels = {admitted.channel}
         self.assign_loop()
-        self._request = event_request
-        (self.channel,) = event_request.channels
-        self.sent_id = int(event_request.channel_last_ids.get(self.channel, 0))
+        self.sent_id = admitted.last_id or 0
         self.is_over = False
         self.channel_items: dict[str, list[Any]] = {}
 
@@ -149,37 +190,27 @@ class Viewer(Listener):  # type: ignore[misc]
                 # One in between is missing, or still on its way: the rows have them all.
                 is_behind = True
         if is_behind:
-            chunk += await self.read_rows()
+            chunk += await self.read_rows(after_id=self.sent_id)
         return chunk
 
-    async def read_rows(self, opening: str = "") -> str:
-        """Return what moved since the last id sent, and give thread and connection back."""
-        async with _reads:
-            if not opening:
-                self._request.channel_last_ids = {self.channel: str(self.sent_id)}
-            try:
-                response, current_id = await sync_to_async(_read)(self._request, self.channel)
-            except EventPermissionError as exc:
-                self.is_over = True
-                extra = {"channels": exc.channels}
-                return str(sse_encode_error("forbidden", "You left this team.", extra=extra))
-            finally:
-                await give_back_thread()
-        return opening + self._encode_all(response, current_id)
-
-    def _encode_all(self, response: Any, current_id: int) -> str:
+    async def read_rows(self, *, after_id: int | None) -> str:
+        """Return what moved since; the end of the stream for who may not hear it."""
+        news = await _rows.news(self.channel, after_id=after_id, user_id=self.user_id)
+        if self.user_id not in news.reader_ids:
+            self.is_over = True
+            extra = {"channels": [self.channel]}
+            return str(sse_encode_error("forbidden", "You left this team.", extra=extra))
         chunk = ""
-        self.sent_id = int(response.channel_last_ids.get(self.channel, self.sent_id))
-        if response.channel_reset:
+        if news.is_reset:
+            self.sent_id = news.current_id
             chunk += self._encode("stream-reset", "")
-        for event in response.channel_items.get(self.channel, []):
-            self.sent_id = max(self.sent_id, event.id)
+        for event in news.events:
+            self.sent_id = event.id
             chunk += self._encode(event.type, event.data)
-        if response.channel_more:
+        self.sent_id = news.current_id
+        if news.has_more:
             self.overflow = True
             self.aevent.set()
-        else:
-            self.sent_id = max(self.sent_id, current_id)
         return chunk
 
     def _take_queued(self) -> tuple[list[Any], bool]:
@@ -191,14 +222,13 @@ class Viewer(Listener):  # type: ignore[misc]
         return events, is_behind
 
     def _encode(self, event_type: str, data: str) -> str:
-        event_id = make_id({self.channel: self.sent_id})
-        return str(sse_encode_event(event_type, data, event_id=event_id))
+        return _encoded(event_type, data, make_id({self.channel: self.sent_id}))
 
 
-def _read(event_request: EventRequest, channel: str) -> tuple[Any, int]:
-    """Read what moved, and before it the id that this covers: numbers commit in order."""
-    current_id = RowStorage().get_current_id(channel)
-    return get_events(event_request), current_id
+@lru_cache(maxsize=64)
+def _encoded(event_type: str, data: str, event_id: str) -> str:
+    """Encode an event, which is the same for all viewers of a team, once."""
+    return str(sse_encode_event(event_type, data, event_id=event_id))
 
 
 async def give_back_thread() -> None:

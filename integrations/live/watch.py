@@ -11,12 +11,12 @@ import asyncio
 from typing import Final
 
 import structlog
-from asgiref.sync import sync_to_async
-from django.db import DatabaseError, connections
+from django.db import Error as DatabaseFailure
 from django_eventstream.views import get_listener_manager
 
 from integrations.live.channels import team_id_of
 from integrations.live.process_task import ProcessTask
+from integrations.live.reading import in_reading_thread
 from integrations.models import Membership, Team
 
 logger = structlog.get_logger(__name__)
@@ -36,8 +36,8 @@ class StreamWatch(ProcessTask):
             team_ids = _watched_teams()
             if team_ids:
                 try:
-                    rows = await sync_to_async(_read, thread_sensitive=False)(team_ids)
-                except DatabaseError as exc:
+                    rows = await in_reading_thread(_read, team_ids)
+                except DatabaseFailure as exc:
                     logger.warning("streams not compared with rows", error=str(exc))
                 else:
                     _wake_where_needed(*rows)
@@ -51,13 +51,10 @@ def _watched_teams() -> list[int]:
 
 
 def _read(team_ids: list[int]) -> tuple[dict[int, int], set[tuple[int, int]]]:
-    """Return each team's revision, and who belongs to it; the connection is given back."""
-    try:
-        revisions = dict(Team.objects.filter(pk__in=team_ids).values_list("pk", "revision"))
-        members = Membership.objects.filter(team__in=team_ids, user__is_active=True)
-        return revisions, set(members.values_list("team", "user"))
-    finally:
-        connections.close_all()
+    """Return each team's revision, and who belongs to it."""
+    revisions = dict(Team.objects.filter(pk__in=team_ids).values_list("pk", "revision"))
+    members = Membership.objects.filter(team__in=team_ids, user__is_active=True)
+    return revisions, set(members.values_list("team", "user"))
 
 
 def _wake_where_needed(revisions: dict[int, int], members: set[tuple[int, int]]) -> None:

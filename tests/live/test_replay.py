@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from django.test.signals import template_rendered
 from django_eventstream.storage import EventDoesNotExist
 
 from integrations.constants import RunTrigger
@@ -98,8 +99,36 @@ class TestRowStorage:
         for _ in range(12):
             repository = TrackedRepositoryFactory(integration=integration)
             start_run(integration, trigger=RunTrigger.MANUAL, repository=repository)
-        with django_assert_num_queries(4):
+        with django_assert_num_queries(3):
             assert len(replay(integration.team, 0)) == 12
+
+    def test_a_page_of_many_renders_no_more_than_it_tells(
+        self, integration: GitHubIntegration
+    ) -> None:
+        for _ in range(5):
+            repository = TrackedRepositoryFactory(integration=integration)
+            start_run(integration, trigger=RunTrigger.MANUAL, repository=repository)
+        rendered: list[object] = []
+
+        def note(template: object, **_: object) -> None:
+            rendered.append(template)
+
+        template_rendered.connect(note)
+        try:
+            RowStorage().get_events(channel_of(integration.team_id), 0, limit=2)
+        finally:
+            template_rendered.disconnect(note)
+        assert len(rendered) == 2
+
+    def test_what_moves_while_it_reads_is_left_to_its_own_event(
+        self, integration: GitHubIntegration
+    ) -> None:
+        """Told early, revision 2 would take a viewer past a 1 that was read too soon."""
+        repository = TrackedRepositoryFactory(integration=integration)
+        start_run(integration, trigger=RunTrigger.MANUAL, repository=repository)
+        start_run(integration, trigger=RunTrigger.MANUAL)
+        Team.objects.filter(pk=integration.team_id).update(revision=1)
+        assert replay(integration.team, 0) == [(1, "repository-sync")]
 
     def test_its_fragments_are_those_of_the_page(self, integration: GitHubIntegration) -> None:
         start_run(integration, trigger=RunTrigger.MANUAL)

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+import redis
+from django.conf import settings
 from django.db import connection
 from django.db.models import F
 from django.urls import reverse
 
 from integrations.constants import RunTrigger
+from integrations.live.publish import redis_channel
 from integrations.models import SyncRun, Team
 from integrations.services import transitions
+from integrations.services.people import remove_person
 from integrations.services.runs import start_run
 from tests.factories import GitHubIntegrationFactory
 from tests.live.sse import SseClient
@@ -72,6 +76,10 @@ class RawStream:
             received = self._socket.recv(65536)
             assert received, f"the stream ended before {words!r}: {self._read[-300:]!r}"
             self._read += received
+
+    @property
+    def heard(self) -> bytes:
+        return self._read
 
     def wait_for_end(self) -> None:
         while self._socket.recv(65536):
@@ -137,6 +145,21 @@ class TestManyStreams:
             stream.close()
         wait_until(lambda: open_count() == 0)
 
+    def test_all_of_them_catch_up_within_five_seconds_of_redis_being_back(
+        self, stack: Stack, integration: GitHubIntegration, bob: User, valkey: Valkey
+    ) -> None:
+        """Eight hundred: with a read for each, the last one waits longer than that."""
+        streams = open_many(stack, integration, bob, 800)
+        valkey.stop()
+        run = start_run(integration, trigger=RunTrigger.MANUAL).run
+        transitions.fail(run, "gave_up")
+        valkey.start()
+        begun = time.monotonic()
+        for stream in streams:
+            stream.wait_for(b'data-state="error"')
+            stream.close()
+        assert time.monotonic() - begun < 5
+
     def test_the_server_ends_quickly_and_every_stream_with_it(
         self, stack: Stack, integration: GitHubIntegration, bob: User
     ) -> None:
@@ -170,7 +193,54 @@ def busy_connections() -> int:
     return int(count)
 
 
+class TestHearing:
+    def test_every_viewer_of_the_team_hears_it_and_no_other_team_s(
+        self, stack: Stack, bob: User, alice: User, charlie: User, integration: GitHubIntegration
+    ) -> None:
+        [charlies] = Team.objects.for_user(charlie)
+        other = GitHubIntegrationFactory(team=charlies)
+        [one] = open_many(stack, integration, bob, 1)
+        [another] = open_many(stack, integration, alice, 1)
+        [stranger] = open_many(stack, other, charlie, 1)
+        start_run(integration, trigger=RunTrigger.MANUAL)
+        one.wait_for(b"event: member-sync")
+        another.wait_for(b"event: member-sync")
+        # What a stream hears comes in order: its own event without ours before it.
+        transitions.roster_changed(other)
+        stranger.wait_for(b"event: roster")
+        assert b"member-sync" not in stranger.heard
+        for stream in (one, another, stranger):
+            stream.close()
+
+    def test_a_stream_reopened_at_an_older_id_gets_the_present_state(
+        self, stack: Stack, bob: User, integration: GitHubIntegration
+    ) -> None:
+        run = start_run(integration, trigger=RunTrigger.MANUAL).run
+        transitions.fail(run, "gave_up")
+        [stream] = open_many(stack, integration, bob, 1)
+        stream.wait_for(b'data-state="error"')
+        assert b'data-state="pending"' not in stream.heard
+        stream.close()
+
+    def test_a_person_taken_out_of_the_team_is_told_and_hears_no_more(
+        self, stack: Stack, viewer: SseClient, bob: User, integration: GitHubIntegration
+    ) -> None:
+        remove_person(integration.team, bob)
+        event = viewer.wait_for("stream-error", timeout_s=2)
+        assert "forbidden" in event.data
+
+
 class TestOutages:
+    def test_a_message_that_it_does_not_understand_leaves_it_listening(
+        self, stack: Stack, viewer: SseClient, integration: GitHubIntegration
+    ) -> None:
+        """As another version's, in the middle of a deployment. Sooner than the watch would do."""
+        with redis.Redis.from_url(settings.LIVE_REDIS_URL) as client:
+            for message in ("no JSON", "{}", "[]", '{"channel": "team-1", "pub_id": "x"}'):
+                assert client.publish(redis_channel(), message) == 1
+        start_run(integration, trigger=RunTrigger.MANUAL)
+        viewer.wait_for("member-sync", timeout_s=2)
+
     def test_what_moved_while_redis_was_away_is_seen_when_it_is_back(
         self,
         stack: Stack,
@@ -219,6 +289,32 @@ class TestTheWatch:
 
 
 class TestTheDoor:
+    def test_it_says_who_may_not_come_in_and_with_what(
+        self, stack: Stack, bob: User, charlie: User, integration: GitHubIntegration
+    ) -> None:
+        address = reverse("live", args=[integration.team.slug])
+        channel = f"team-{integration.team_id}"
+        expected = [
+            (None, address, 401),
+            (charlie, address, 404),
+            (bob, reverse("live", args=["nobodys"]), 404),
+            *((bob, f"{address}?lastEventId={bad}", 400) for bad in ("error", "7", "a:b:c")),
+            *((bob, f"{address}?lastEventId={channel}:{bad}", 400) for bad in ("-1", "x", "")),
+            # The library's words to a GRIP proxy that is not there.
+            (bob, f"{address}?recover=true&es-meta=x", 200),
+        ]
+        assert [self.status_of(stack, user, path) for user, path, _ in expected] == [
+            status for _, _, status in expected
+        ]
+
+    @staticmethod
+    def status_of(stack: Stack, user: User | None, path: str) -> int:
+        with (
+            stack.browser_session(user) as session,
+            session.get(f"{stack.url}{path}", stream=True, timeout=10) as response,
+        ):
+            return response.status_code
+
     def test_it_takes_no_post(
         self, stack: Stack, bob: User, integration: GitHubIntegration
     ) -> None:
