@@ -52,8 +52,10 @@ KEEP_ALIVE: Final = ": keep-alive\n\n"
 OPENING: Final = "event: stream-open\ndata:\n\n"
 # When a browser whose stream we ended comes back: not all of them at once.
 RETRY_MS: Final = (500, 3000)
-# The end of a request costs a thread: at shutdown all streams are told before the first one ends.
+# The end of a request costs a thread: at shutdown all streams are told before the first one ends,
+# and then they end one after the other.
 TELLING_S: Final = 0.1
+ENDING_S: Final = 0.001
 PLAIN: Final = "text/plain; charset=utf-8"
 
 
@@ -62,10 +64,15 @@ class _Closing:
 
     def __init__(self) -> None:
         self.is_set = False
+        self._turn_count = 0
 
     def begin(self) -> None:
         self.is_set = True
         have_streams_read_again()
+
+    async def wait_for_turn(self) -> None:
+        self._turn_count += 1
+        await asyncio.sleep(TELLING_S + ENDING_S * self._turn_count)
 
 
 closing: Final = _Closing()
@@ -143,7 +150,7 @@ async def _stream(admitted: _Admitted) -> AsyncIterator[str]:
                 yield chunk
         if closing.is_set:
             yield _come_back()
-            await asyncio.sleep(TELLING_S)
+            await closing.wait_for_turn()
     except DatabaseFailure:
         # The reader has said so, once for all streams that asked.
         yield _come_back()

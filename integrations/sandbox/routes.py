@@ -55,6 +55,10 @@ REST_ENDPOINTS: tuple[tuple[str, Endpoint], ...] = (
     ("/{anything:path}", _nothing_here),
 )
 
+# "This endpoint does not count against your REST API rate limit."
+# https://docs.github.com/rest/rate-limit/rate-limit
+FREE_ENDPOINTS = frozenset({people.show_rate_limit})
+
 
 def api_routes(sandbox: Sandbox) -> list[Route]:
     gateway = Gateway(sandbox)
@@ -67,7 +71,12 @@ def api_routes(sandbox: Sandbox) -> list[Route]:
 
 def _rest(sandbox: Sandbox, gateway: Gateway, endpoint: Endpoint) -> Callable[[Request], Any]:
     async def serve(request: Request) -> Response:
-        call = Call(request, "rest", organization=_organization_of(sandbox, request))
+        call = Call(
+            request,
+            "rest",
+            organization=_organization_of(sandbox, request),
+            points=0 if endpoint in FREE_ENDPOINTS else 1,
+        )
         return await gateway.answer(call, lambda: endpoint(sandbox, call))
 
     return serve

@@ -40,6 +40,10 @@ class Sandbox:
     def __post_init__(self) -> None:
         file = self.options.tokens_file
         self.tokens = Tokens(Path(file) if file else None)
+        # Only the cast is there again after a restart; the token of anybody else leads nowhere.
+        for token in list(self.tokens):
+            if self.world.people.get(token.person_id) is None:
+                self.tokens.revoke(token)
         self.limits = Limits(points_per_hour=self.options.points_per_hour)
         for text, login, scopes in _READY_MADE_TOKENS:
             person = self.world.people.find(login)

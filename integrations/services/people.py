@@ -19,5 +19,5 @@ def remove_person(team: Team, user: User) -> bool:
     with transaction.atomic():
         removed_count, _ = Membership.objects.filter(team=team, user=user).delete()
         if removed_count:
-            transaction.on_commit(partial(publish.publish_recheck, team.pk))
+            transaction.on_commit(partial(publish.publish_recheck, team.pk), robust=True)
     return bool(removed_count)

@@ -85,8 +85,7 @@ class Lease:
 
 def begin(run: SyncRun) -> None:
     """Move the run's subject to syncing, in the transaction that made the run's row."""
-    now = timezone.now()
-    _move_subject(run, SYNC_STATUS_SYNCING, started_at=now, error="")
+    _move_subject(run, SYNC_STATUS_SYNCING, started_at=timezone.now(), error="")
     _record(run, SYNC_STATUS_PENDING, SYNC_STATUS_PENDING)
 
 
@@ -113,8 +112,7 @@ def claim(run_id: int) -> Lease | None:
         run.save(
             update_fields=[
                 "status", "lease_token", "lease_expires_at", "started_at", "resume_at",
-                "claim_count", "fruitless_claim_count",
-                "send_count",
+                "claim_count", "fruitless_claim_count", "send_count",
             ]
         )  # fmt: skip
         _record(run, before, SYNC_STATUS_SYNCING)
@@ -246,7 +244,7 @@ def roster_changed(integration: GitHubIntegration) -> None:
     with transaction.atomic():
         revision = Team.objects.next_revision(integration.team_id)
         GitHubIntegration.objects.filter(pk=integration.pk).update(roster_revision=revision)
-        transaction.on_commit(partial(publish.publish_roster, integration.pk))
+        transaction.on_commit(partial(publish.publish_roster, integration.pk), robust=True)
 
 
 def _fenced_update(lease: Lease, **fields: Any) -> None:
@@ -293,7 +291,9 @@ def _record(run: SyncRun, before: str, after: str, *, reason: str = "") -> None:
 
 def _publish_on_commit(run: SyncRun) -> None:
     if run.kind == RunKind.MEMBERS:
-        transaction.on_commit(partial(publish.publish_member_sync, run.integration_id))
+        publishing = partial(publish.publish_member_sync, run.integration_id)
     else:
         assert run.repository_id is not None  # held by a check constraint
-        transaction.on_commit(partial(publish.publish_repository_sync, run.repository_id))
+        publishing = partial(publish.publish_repository_sync, run.repository_id)
+    # Robust: whatever fails in telling is logged, and never undoes or fails what was done.
+    transaction.on_commit(publishing, robust=True)

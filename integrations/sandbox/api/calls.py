@@ -39,6 +39,8 @@ class Call:
     organization: str | None = None
     # How many members a GraphQL page asks for; None when it asks for no page.
     page_size: int | None = None
+    # What it costs of the primary rate limit.
+    points: int = 1
     bucket: Bucket | None = None
     faults: list[Fault] = field(default_factory=list)
     request_id: str = field(default_factory=_new_request_id)

@@ -65,7 +65,7 @@ class Gateway:
             return instead
         if call.fault("public_only") is not None:
             call.viewer = Viewer(call.viewer.person, call.viewer.scopes, is_outsider=True)
-        if call.bucket is not None and not call.bucket.spend(1):
+        if call.bucket is not None and not call.bucket.spend(call.points):
             return _limit_reached(call, call.bucket)
         return endpoint()
 
@@ -169,7 +169,7 @@ def _unless_known(call: Call, response: Response) -> Response:
     if call.request.headers.get("If-None-Match") != etag:
         return response
     if call.bucket is not None:
-        call.bucket.give_back(1)
+        call.bucket.give_back(call.points)
     return Response(status_code=304, headers={"ETag": etag})
 
 

@@ -90,8 +90,11 @@ class Controls:
     async def set_latency(self, request: Request) -> Response:
         facts = await read_json(request)
         organization = required(facts, "organization").lower()
-        self._sandbox.latency_ms[organization] = float(facts.get("ms", 0))
-        return JSONResponse({"organization": organization, "ms": facts.get("ms", 0)})
+        latency_ms = facts.get("ms", 0)
+        if not isinstance(latency_ms, int | float) or latency_ms < 0:
+            raise HTTPException(422, "ms is a number of milliseconds")
+        self._sandbox.latency_ms[organization] = latency_ms
+        return JSONResponse({"organization": organization, "ms": latency_ms})
 
     async def list_requests(self, request: Request) -> Response:
         return JSONResponse(self._sandbox.calls.report(**_filters(request)))

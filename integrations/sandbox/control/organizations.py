@@ -13,14 +13,19 @@ from integrations.sandbox.control.reading import (
     find_organization,
     find_person,
     read_json,
+    read_role,
     required,
+    whole_number,
 )
 from integrations.sandbox.state import Sandbox
 from integrations.sandbox.world.cast import DEMO_OWNER
 from integrations.sandbox.world.organizations import Organization
 from integrations.sandbox.world.people import LoginTakenError, Person
+from integrations.sandbox.world.repositories import REPOSITORIES_MAX
 from integrations.sandbox.world.world import OrganizationExistsError
 
+# Twice what the largest test asks for; each member is a number of 8 bytes.
+MEMBERS_MAX = 200_000
 _PERSON_FACTS = ("name", "email", "two_factor")
 
 
@@ -46,7 +51,14 @@ class Organizations:
 
     async def create(self, request: Request) -> Response:
         facts = await read_json(request)
-        login, size = required(facts, "login"), required(facts, "size")
+        login = required(facts, "login")
+        required(facts, "size")
+        size = whole_number(facts, "size", least=1, most=MEMBERS_MAX) or 1
+        organization_id = whole_number(facts, "id", least=1)
+        repository_count = whole_number(
+            facts, "repositories", least=0, most=REPOSITORIES_MAX, default=5
+        )
+        seed = whole_number(facts, "seed", least=0)
         owner_login = facts.get("owner") or DEMO_OWNER
         people = self._sandbox.world.people
         owner = people.find(owner_login) or people.add(owner_login)
@@ -55,9 +67,9 @@ class Organizations:
                 login,
                 size=size,
                 owner=owner,
-                seed=facts.get("seed"),
-                organization_id=facts.get("id"),
-                repository_count=facts.get("repositories", 5),
+                seed=seed,
+                organization_id=organization_id,
+                repository_count=repository_count or 0,
                 name=facts.get("name"),
                 concealed=facts.get("concealed", False),
             )
@@ -70,7 +82,9 @@ class Organizations:
         facts = await read_json(request)
         try:
             self._sandbox.world.change_organization(
-                organization, login=facts.get("login"), new_id=facts.get("id")
+                organization,
+                login=facts.get("login"),
+                new_id=whole_number(facts, "id", least=1),
             )
         except OrganizationExistsError as error:
             raise HTTPException(409, str(error)) from error
@@ -87,11 +101,11 @@ class Organizations:
         """Let a known login or a new person in; `state` "pending" only invites them."""
         organization = find_organization(self._sandbox, request.path_params["organization"])
         facts = await read_json(request)
+        role = read_role(facts, default="member")
         people = self._sandbox.world.people
         login = facts.get("login") or f"newcomer-to-{organization.login}-{people.count()}"
         person = people.find(login) or people.add(login)
         person = people.change(person, **_person_facts(facts))
-        role = facts.get("role", "member")
         if facts.get("state") == "pending":
             organization.pending[person.id] = role
         else:
@@ -102,6 +116,7 @@ class Organizations:
         organization = find_organization(self._sandbox, request.path_params["organization"])
         person = self._member_named(organization, request.path_params["login"])
         facts = await read_json(request)
+        role = read_role(facts, default=organization.role_of(person.id))
         changes = _person_facts(facts)
         if "login" in facts:
             changes["login"] = facts["login"]
@@ -109,7 +124,7 @@ class Organizations:
             person = self._sandbox.world.people.change(person, **changes)
         except LoginTakenError as error:
             raise HTTPException(409, f"{error} is taken") from error
-        organization.set_role(person.id, role=facts.get("role", organization.role_of(person.id)))
+        organization.set_role(person.id, role=role)
         return JSONResponse(_member(organization, person))
 
     async def remove_member(self, request: Request) -> Response:

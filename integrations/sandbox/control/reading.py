@@ -9,8 +9,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from integrations.sandbox.state import Sandbox
-from integrations.sandbox.world.organizations import Organization
+from integrations.sandbox.world.organizations import Organization, Role
 from integrations.sandbox.world.people import Person
+
+# Ids fit GraphQL's Int, which has 32 bits.
+ID_MAX = 2**31 - 1
 
 
 async def read_json(request: Request) -> dict[str, Any]:
@@ -27,6 +30,25 @@ def required(facts: dict[str, Any], name: str) -> Any:
     if facts.get(name) in (None, ""):
         raise HTTPException(422, f"{name} is required")
     return facts[name]
+
+
+def whole_number(
+    facts: dict[str, Any], name: str, *, least: int, most: int = ID_MAX, default: int | None = None
+) -> int | None:
+    """Return the number, refusing what is none or out of bounds before anything is made of it."""
+    value = facts.get(name, default)
+    if value is None:
+        return None
+    if not isinstance(value, int) or not least <= value <= most:
+        raise HTTPException(422, f"{name} is a whole number from {least} to {most}")
+    return value
+
+
+def read_role(facts: dict[str, Any], *, default: Role) -> Role:
+    role: Role = facts.get("role", default)
+    if role not in ("admin", "member"):
+        raise HTTPException(422, "role is admin or member")
+    return role
 
 
 def find_person(sandbox: Sandbox, login: str) -> Person:

@@ -98,6 +98,8 @@ KNOWN_FAULTS: dict[str, KnownFault] = {
     "duplicate_member": _page("Somebody of the page before comes once more (page 1: twice)."),
     "organization_null": KnownFault("data.organization is null, without an error.", kind="graphql"),
     "organization_id_changed": KnownFault(
-        "The login belongs to an organisation with another id, `by` more.", params={"by": 1_000_000}
+        "The login belongs to an organisation with another id, `by` more: GET /orgs/{org} and "
+        "GraphQL say so, the memberships don't yet.",
+        params={"by": 1_000_000},
     ),
 }

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from integrations.sandbox.faults.catalogue import KNOWN_FAULTS
+from integrations.sandbox.faults.catalogue import KNOWN_FAULTS, KnownFault
 
 _SCOPE_FIELDS = frozenset({"fault", "organization", "token", "times", "after", "path", "kind"})
 
@@ -88,9 +88,7 @@ class Faults:
         organization, token = facts.get("organization"), facts.get("token")
         if not organization and not token:
             raise FaultError("Name an organization or a token: a fault for everybody is refused")
-        unknown = facts.keys() - _SCOPE_FIELDS - known.params.keys()
-        if unknown:
-            raise FaultError(f"{name} takes no {', '.join(sorted(unknown))}")
+        _refuse_nonsense(name, known, facts)
         fault = Fault(
             id=next(self._ids),
             name=name,
@@ -122,3 +120,28 @@ class Faults:
         gone = {fault.id for fault in faults}
         self._faults = [fault for fault in self._faults if fault.id not in gone]
         return len(gone)
+
+
+def _refuse_nonsense(name: str, known: KnownFault, facts: dict[str, Any]) -> None:
+    """Refuse now what would make every later call of the organisation fail on our side."""
+    unknown = facts.keys() - _SCOPE_FIELDS - known.params.keys()
+    if unknown:
+        raise FaultError(f"{name} takes no {', '.join(sorted(unknown))}")
+    for field_name, least in (("times", 1), ("after", 0)):
+        value = facts.get(field_name)
+        if value is not None and not (isinstance(value, int) and value >= least):
+            raise FaultError(f"{field_name} is a whole number of at least {least}")
+    kind = facts.get("kind")
+    if kind is not None and kind not in (known.kind or "rest", known.kind or "graphql"):
+        raise FaultError(f"{name} doesn't happen to calls of kind {kind!r}")
+    for param, default in known.params.items():
+        if not _is_alike(facts.get(param, default), default):
+            raise FaultError(f"{param} of {name} is like {default!r}")
+
+
+def _is_alike(value: Any, default: Any) -> bool:
+    if default is None:
+        return True
+    if isinstance(default, int | float) and not isinstance(default, bool):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, type(default))
