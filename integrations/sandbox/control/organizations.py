@@ -12,6 +12,7 @@ from starlette.routing import Route
 from integrations.sandbox.control.reading import (
     find_organization,
     find_person,
+    optional_number,
     read_json,
     read_role,
     required,
@@ -52,13 +53,12 @@ class Organizations:
     async def create(self, request: Request) -> Response:
         facts = await read_json(request)
         login = required(facts, "login")
-        required(facts, "size")
-        size = whole_number(facts, "size", least=1, most=MEMBERS_MAX) or 1
-        organization_id = whole_number(facts, "id", least=1)
+        size = whole_number(facts, "size", least=1, most=MEMBERS_MAX)
+        organization_id = optional_number(facts, "id", least=1)
+        seed = optional_number(facts, "seed", least=0)
         repository_count = whole_number(
-            facts, "repositories", least=0, most=REPOSITORIES_MAX, default=5
+            {"repositories": 5, **facts}, "repositories", least=0, most=REPOSITORIES_MAX
         )
-        seed = whole_number(facts, "seed", least=0)
         owner_login = facts.get("owner") or DEMO_OWNER
         people = self._sandbox.world.people
         owner = people.find(owner_login) or people.add(owner_login)
@@ -69,7 +69,7 @@ class Organizations:
                 owner=owner,
                 seed=seed,
                 organization_id=organization_id,
-                repository_count=repository_count or 0,
+                repository_count=repository_count,
                 name=facts.get("name"),
                 concealed=facts.get("concealed", False),
             )
@@ -84,7 +84,7 @@ class Organizations:
             self._sandbox.world.change_organization(
                 organization,
                 login=facts.get("login"),
-                new_id=whole_number(facts, "id", least=1),
+                new_id=optional_number(facts, "id", least=1),
             )
         except OrganizationExistsError as error:
             raise HTTPException(409, str(error)) from error

@@ -32,16 +32,18 @@ def required(facts: dict[str, Any], name: str) -> Any:
     return facts[name]
 
 
-def whole_number(
-    facts: dict[str, Any], name: str, *, least: int, most: int = ID_MAX, default: int | None = None
-) -> int | None:
+def whole_number(facts: dict[str, Any], name: str, *, least: int, most: int = ID_MAX) -> int:
     """Return the number, refusing what is none or out of bounds before anything is made of it."""
-    value = facts.get(name, default)
-    if value is None:
-        return None
+    value = required(facts, name)
     if not isinstance(value, int) or not least <= value <= most:
         raise HTTPException(422, f"{name} is a whole number from {least} to {most}")
     return value
+
+
+def optional_number(
+    facts: dict[str, Any], name: str, *, least: int, most: int = ID_MAX
+) -> int | None:
+    return whole_number(facts, name, least=least, most=most) if name in facts else None
 
 
 def read_role(facts: dict[str, Any], *, default: Role) -> Role:
