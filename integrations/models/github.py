@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from integrations.constants import SYNC_STATUS_CHOICES, SYNC_STATUS_PENDING, SYNC_STATUS_SYNCING
+from integrations.constants import SYNC_STATUS_CHOICES, SYNC_STATUS_PENDING
 from integrations.models.accounts import Team
 from integrations.models.credentials import IntegrationCredential
 
@@ -58,10 +58,6 @@ class GitHubIntegration(models.Model):
     @property
     def has_organization(self) -> bool:
         return self.organization_id is not None
-
-    @property
-    def is_syncing_members(self) -> bool:
-        return self.member_sync_status == SYNC_STATUS_SYNCING
 
 
 class TrackedRepositoryQuerySet(models.QuerySet["TrackedRepository"]):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.db import models
@@ -159,13 +157,6 @@ class SyncRun(models.Model):
     def seen_count(self) -> int:
         """People read so far in this run."""
         return self.created_count + self.updated_count + self.unchanged_count + self.returned_count
-
-    def is_held_by(self, token: uuid.UUID, *, at: datetime) -> bool:
-        return (
-            self.lease_token == token
-            and self.lease_expires_at is not None
-            and self.lease_expires_at > at
-        )
 
 
 class StatusTransition(models.Model):
