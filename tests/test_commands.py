@@ -12,7 +12,7 @@ import pytest
 from allauth.account.models import EmailAddress
 from django.core.management import CommandError, call_command
 
-from integrations.constants import SYNC_STATUS_COMPLETE, RunTrigger
+from integrations.constants import SYNC_STATUS_COMPLETE, SYNC_STATUS_SYNCING, RunTrigger
 from integrations.management.supervisor import Stage, Supervisor
 from integrations.models import GitHubIntegration, Membership, SyncRun, Team, User
 from integrations.reasons import reason_for
@@ -191,7 +191,7 @@ class TestSyncGitHubMembers:
             run("sync_github_members", "--team", "acme")
         assert str(caught.value) == reason_for("queue_unreachable").sentence
         integration.refresh_from_db()
-        assert not integration.is_syncing_members
+        assert integration.member_sync_status != SYNC_STATUS_SYNCING
 
     def test_a_team_that_is_not_connected_is_said(self, acme: Team) -> None:
         with pytest.raises(CommandError) as caught:
