@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from django.urls import reverse
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from integrations.models import GitHubIntegration, SyncRun, Team
 
@@ -169,6 +169,27 @@ class TestTheMembersPage:
         row = clicker.locator("#member-table tbody tr").first
         row.locator("button, input[type=checkbox]").last.click()
         expect(second.get_by_text("239 active people")).to_be_visible()
+
+    def test_a_refresh_of_the_table_does_not_abort_a_switch_under_way(
+        self,
+        stack: Stack,
+        open_window: Callable[..., Page],
+        alice: User,
+        integration: GitHubIntegration,
+        wait_until: Callable[..., None],
+    ) -> None:
+        page, table = open_window(alice), "#member-table"
+        held: list[Route] = []
+        stack.post(reverse("github_members_sync", args=[integration.team.slug]), user=alice)
+        wait_until(lambda: SyncRun.objects.filter(status="complete").exists(), timeout_s=20)
+        page.goto(members_page(integration.team))
+        page.route("**/toggle/", lambda route: held.append(route))
+        with page.expect_request("**/toggle/"):
+            page.locator(f"{table} tbody tr").first.get_by_role("switch").click()
+        with page.expect_response(re.compile("members/table/")):
+            page.evaluate("document.body.dispatchEvent(new CustomEvent('rollcall:roster'))")
+        held[0].continue_()
+        expect(page.locator(table)).to_contain_text("239 active people")
 
     def test_a_redeployed_server_is_found_again(
         self,
