@@ -50,6 +50,7 @@ class RunTrigger(TextChoices):
     ONBOARDING = "onboarding", "After connecting"
     COMMAND = "command", "From the command line"
     SCHEDULE = "schedule", "On schedule"
+    PREVIEW = "preview", "Applied from a preview"
 
 
 class TeamRole(TextChoices):
@@ -74,6 +75,7 @@ class MemberChangeKind(TextChoices):
     DEMOTED = "demoted", "Demoted"
     SWITCHED_ON = "switched_on", "Switched on by hand"
     SWITCHED_OFF = "switched_off", "Switched off by hand"
+    KEPT = "kept", "Kept by hand"
 
 
 class DeactivatedBy(TextChoices):
@@ -102,6 +104,7 @@ QUEUE_OF_TRIGGER: Final[dict[str, str]] = {
     RunTrigger.ONBOARDING: QUEUE_INTERACTIVE,
     RunTrigger.COMMAND: QUEUE_INTERACTIVE,
     RunTrigger.SCHEDULE: QUEUE_SCHEDULED,
+    RunTrigger.PREVIEW: QUEUE_INTERACTIVE,
 }
 
 # What we ask of a person who connects with OAuth: members and private memberships (`read:org`),
@@ -139,3 +142,36 @@ WAIT_MAX: Final = timedelta(hours=2)
 TICK_INTERVAL: Final = timedelta(seconds=2)
 RESEND_AFTER: Final = timedelta(seconds=15)
 RESEND_AFTER_MAX: Final = timedelta(minutes=10)
+
+# A retry takes over the place of the run that failed if it ended this short a time ago: GitHub's
+# cursors are opaque and promise nothing, and a roster read in two halves must not span a day.
+RETRY_FROM_PLACE_WITHIN: Final = timedelta(minutes=15)
+# What a preview found may be applied this long, if nothing moved since.
+PREVIEW_VALID_FOR: Final = timedelta(hours=1)
+
+# Absent people whom a run asks GitHub about one by one; of more than these, a sample as large.
+CONFIRMED_DEPARTURES_MAX: Final = 20
+# The guard's defaults, settable per team: absent people are held for an admin when they are at
+# least so many and more than so many percent of the active roster.
+GUARD_PERCENT: Final = 10
+GUARD_MINIMUM: Final = 5
+
+# The nightly read: a window of hours in the team's time zone, a place in it by the integration's
+# hash, and a jitter by the date, so that no two nights hit GitHub at the same second.
+SCHEDULE_FROM_HOUR: Final = 1
+SCHEDULE_HOURS: Final = 4
+SCHEDULE_JITTER: Final = timedelta(minutes=5)
+
+# How long runs and changes are kept by default, and how many rows a prune deletes at once.
+HISTORY_DAYS: Final = 365
+PRUNE_BATCH_SIZE: Final = 1000
+PRUNE_INTERVAL: Final = timedelta(hours=6)
+PREVIEW_KEPT_FOR: Final = timedelta(days=1)
+
+# An access token that expires within this time is refreshed before it is used.
+REFRESH_AHEAD: Final = timedelta(minutes=5)
+# How long one worker may take to refresh before another believes it dead; the refreshing itself is
+# one request, whose own time limits are shorter.
+REFRESH_CLAIM_LENGTH: Final = timedelta(seconds=60)
+# How soon a worker that found another one refreshing looks again.
+REFRESH_WAIT: Final = timedelta(seconds=2)

@@ -49,6 +49,13 @@ class IntegrationCredential(models.Model):
         max_length=10, choices=CredentialStatus.choices, default=CredentialStatus.ACTIVE
     )
     encrypted_access_token = models.TextField(editable=False)
+    # Empty where GitHub gave none: OAuth apps and personal tokens have no such thing.
+    encrypted_refresh_token = models.TextField(blank=True, default="", editable=False)
+    # When the access token expires, where GitHub says so.
+    expires_at = models.DateTimeField(null=True, blank=True)
+    refreshed_at = models.DateTimeField(null=True, blank=True)
+    # Since when a worker is exchanging the refresh token: services/credentials.py.
+    refresh_claimed_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Space-separated, as granted; empty for tokens that GitHub tells no scopes of (fine-grained).
     scopes = models.TextField(blank=True)
     github_user_id = models.BigIntegerField()
@@ -58,6 +65,8 @@ class IntegrationCredential(models.Model):
     )
     connected_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
+    # When the team's admins were written to about the revocation; the ticker sees to it.
+    notified_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         verbose_name = "GitHub credential"
@@ -73,6 +82,15 @@ class IntegrationCredential(models.Model):
     @access_token.setter
     def access_token(self, token: str) -> None:
         self.encrypted_access_token = encrypt(token)
+
+    @property
+    def refresh_token(self) -> str:
+        """As `access_token`; empty when there is none."""
+        return decrypt(self.encrypted_refresh_token) if self.encrypted_refresh_token else ""
+
+    @refresh_token.setter
+    def refresh_token(self, token: str) -> None:
+        self.encrypted_refresh_token = encrypt(token) if token else ""
 
     @property
     def is_active(self) -> bool:

@@ -5,9 +5,18 @@ Holds where each sync stands; `services/transitions.py` alone writes those field
 
 from __future__ import annotations
 
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
-from integrations.constants import SYNC_STATUS_CHOICES, SYNC_STATUS_PENDING
+from integrations.constants import (
+    GUARD_MINIMUM,
+    GUARD_PERCENT,
+    HISTORY_DAYS,
+    SCHEDULE_FROM_HOUR,
+    SCHEDULE_HOURS,
+    SYNC_STATUS_CHOICES,
+    SYNC_STATUS_PENDING,
+)
 from integrations.models.accounts import Team
 from integrations.models.credentials import IntegrationCredential
 
@@ -42,6 +51,29 @@ class GitHubIntegration(models.Model):
     # The team's revision at which the roster last changed by hand: read by live/replay.py. Where a
     # sync stands has its revision on the run's row, which a checkpoint writes anyway.
     roster_revision = models.PositiveBigIntegerField(default=0, editable=False)
+
+    # The guard against mass departures: both must be exceeded (services/departures.py).
+    guard_percent = models.PositiveSmallIntegerField(
+        default=GUARD_PERCENT, validators=[MaxValueValidator(100)]
+    )
+    guard_minimum = models.PositiveIntegerField(
+        default=GUARD_MINIMUM, validators=[MinValueValidator(1)]
+    )
+    # The nightly read (services/schedule.py).
+    schedule_enabled = models.BooleanField(default=True)
+    schedule_from_hour = models.PositiveSmallIntegerField(
+        default=SCHEDULE_FROM_HOUR, validators=[MaxValueValidator(23)]
+    )
+    schedule_hours = models.PositiveSmallIntegerField(
+        default=SCHEDULE_HOURS, validators=[MinValueValidator(1), MaxValueValidator(24)]
+    )
+    schedule_time_zone = models.CharField(max_length=64, default="UTC")
+    next_sync_at = models.DateTimeField(null=True, blank=True, editable=False, db_index=True)
+    # Runs and changes older than this are pruned; null keeps them for ever.
+    history_days = models.PositiveIntegerField(
+        null=True, blank=True, default=HISTORY_DAYS, validators=[MinValueValidator(1)]
+    )
+    next_prune_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     created_at = models.DateTimeField(auto_now_add=True)
 

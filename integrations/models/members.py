@@ -80,6 +80,8 @@ class TeamMember(models.Model):
     joined_at = models.DateTimeField()
     left_at = models.DateTimeField(null=True, blank=True)
     updated_at = models.DateTimeField()
+    # Since when an admin keeps this person although GitHub lists them no more; until it does again.
+    kept_at = models.DateTimeField(null=True, blank=True)
     # The mark of mark and sweep: the last run that saw this person in GitHub's list. Not a foreign
     # key, so that a mark is one plain column write and outlives the run's own row.
     last_seen_run_id = models.BigIntegerField(null=True, blank=True, editable=False)
@@ -116,10 +118,10 @@ class MemberChangeQuerySet(models.QuerySet["MemberChange"]):
             cursor.execute(
                 f"INSERT INTO {self.model._meta.db_table} "
                 "(team_id, github_id, github_username, kind, fields, run_id, at) "
-                "SELECT team_id, github_id, github_username, %s, '{}', last_seen_run_id, joined_at "
+                "SELECT team_id, github_id, github_username, %s, '{}', %s, joined_at "
                 f"FROM {TeamMember._meta.db_table} "
                 f"WHERE team_id = %s AND github_id IN ({', '.join(['%s'] * len(github_ids))})",
-                [MemberChangeKind.JOINED.value, run.integration.team_id, *github_ids],
+                [MemberChangeKind.JOINED.value, run.pk, run.integration.team_id, *github_ids],
             )
 
 
@@ -147,7 +149,48 @@ class MemberChange(models.Model):
         ordering = ["-at", "-pk"]
         indexes = [
             models.Index(fields=["team", "github_id", "-at"], name="changes_of_a_person"),
+            # views/history.py: the whole history, newest first; services/retention.py: oldest.
+            models.Index(fields=["team", "-at", "-id"], name="changes_latest_first"),
         ]
 
     def __str__(self) -> str:
         return f"@{self.github_username} {self.kind}"
+
+
+class PlannedChange(models.Model):
+    """What a preview would do to one person, with all it takes to do so later."""
+
+    run = models.ForeignKey(SyncRun, on_delete=models.CASCADE, related_name="planned_changes")
+    github_id = models.BigIntegerField()
+    github_username = models.CharField(max_length=100)
+    kind = models.CharField(max_length=14, choices=MemberChangeKind.choices)
+    # As in MemberChange: field name to [before, after].
+    fields = models.JSONField(default=dict, blank=True)
+    # The person as GitHub gave them; empty for somebody who would leave.
+    values = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "github_id"], name="one_plan_per_person"),
+        ]
+
+    def __str__(self) -> str:
+        return f"@{self.github_username} would be {self.kind}"
+
+
+class HeldDeparture(models.Model):
+    """Somebody whom a run did not see, and whom the guard left on the roster for an admin."""
+
+    member = models.OneToOneField(
+        TeamMember, on_delete=models.CASCADE, related_name="held_departure"
+    )
+    # The latest run that held them.
+    run = models.ForeignKey(SyncRun, on_delete=models.SET_NULL, null=True, related_name="+")
+    held_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["member__github_username"]
+
+    def __str__(self) -> str:
+        return f"{self.member_id} held"

@@ -60,8 +60,24 @@ class SyncRun(models.Model):
     requested_by = models.ForeignKey(
         User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
+    # Reads like any other run, but writes down what it would change instead of changing it.
+    is_preview = models.BooleanField(default=False)
+    # The preview whose list of changes this run writes, without asking GitHub again.
+    applies = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="applied_by"
+    )
+    # The failed run whose place in GitHub's list this one took over, and whose mark it goes on
+    # with: the people whom that one had seen count as seen.
+    continues = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="continued_by"
+    )
+    continued_mark = models.BigIntegerField(null=True, blank=True, editable=False)
+    carried_count = models.PositiveIntegerField(default=0)
     status = models.CharField(
         max_length=10, choices=SYNC_STATUS_CHOICES, default=SYNC_STATUS_PENDING
+    )
+    cancelled_by = models.ForeignKey(
+        User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
     error_code = models.CharField(max_length=40, blank=True, default="")
     # What only GitHub's own answer can say, for the button that mends it (a SAML address).
@@ -102,6 +118,8 @@ class SyncRun(models.Model):
     unchanged_count = models.PositiveIntegerField(default=0)
     returned_count = models.PositiveIntegerField(default=0)
     departed_count = models.PositiveIntegerField(default=0)
+    # Absent people whom the guard held for an admin's decision.
+    held_count = models.PositiveIntegerField(default=0)
     failed_count = models.PositiveIntegerField(default=0)
     # Why nobody may be concluded to have left after this run, although it read its list to the end.
     sweep_blocked_by = models.CharField(max_length=40, blank=True, default="")
@@ -155,8 +173,23 @@ class SyncRun(models.Model):
 
     @property
     def seen_count(self) -> int:
-        """People read so far in this run."""
-        return self.created_count + self.updated_count + self.unchanged_count + self.returned_count
+        """People read so far in this walk, by the runs it continues as well."""
+        return (
+            self.carried_count
+            + self.created_count
+            + self.updated_count
+            + self.unchanged_count
+            + self.returned_count
+        )
+
+    @property
+    def mark(self) -> int:
+        """What this walk writes to `TeamMember.last_seen_run_id` of everybody it sees."""
+        return self.continued_mark or self.pk
+
+    @property
+    def was_cancelled(self) -> bool:
+        return self.error_code == "cancelled"
 
 
 class StatusTransition(models.Model):

@@ -39,7 +39,7 @@ def sweep(run: SyncRun) -> int:
     absent = (
         TeamMember.objects.active()
         .filter(team_id=run.integration.team_id)
-        .exclude(last_seen_run_id=run.pk)
+        .exclude(last_seen_run_id=run.mark)
     )
     departed = list(absent.select_for_update().only("team_id", "github_id", "github_username"))
     for start in range(0, len(departed), SWEEP_BATCH_SIZE):

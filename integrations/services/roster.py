@@ -71,7 +71,7 @@ class PagePlan:
         """Plan for one person; one whom this run has seen already is passed over."""
         if row is None:
             self._add_new(remote)
-        elif row.last_seen_run_id != self.run.pk:
+        elif row.last_seen_run_id != self.run.mark:
             self._add_known(remote, row)
 
     def joined_changes(self) -> list[MemberChange]:
@@ -83,7 +83,7 @@ class PagePlan:
             github_id=remote.github_id,
             joined_at=self.at,
             updated_at=self.at,
-            last_seen_run_id=self.run.pk,
+            last_seen_run_id=self.run.mark,
         )
         for name in COMPARED_FIELDS:
             setattr(row, name, _value(remote, name))
@@ -109,7 +109,7 @@ class PagePlan:
         if moved or returned:
             row.updated_at = self.at
             self.has_changed_row = True
-        row.last_seen_run_id = self.run.pk
+        row.last_seen_run_id = self.run.mark
         self.rows.append(row)
 
     def _apply(self, remote: RemoteMember, row: TeamMember) -> dict[str, list[Any]]:
@@ -204,7 +204,7 @@ def _write(plan: PagePlan) -> None:
 def _mark(run: SyncRun, rows: Iterable[TeamMember]) -> None:
     TeamMember.objects.filter(
         team_id=run.integration.team_id, github_id__in=[row.github_id for row in rows]
-    ).update(last_seen_run_id=run.pk)
+    ).update(last_seen_run_id=run.mark)
 
 
 def switch_member(member: TeamMember, *, active: bool, person: User) -> None:
