@@ -59,7 +59,8 @@ def judge(lease: Lease, client: GitHubClient) -> Verdict:
     doubt = github_access.check_membership(client, integration)
     if doubt:
         return Verdict(doubt)
-    if exceeds_guard(integration, len(absent)):
+    active_count = TeamMember.objects.active().filter(team_id=integration.team_id).count()
+    if is_too_many(integration, absent_count=len(absent), active_count=active_count):
         return Verdict(held=absent)
     return confirmed(lease, client, absent)
 
@@ -89,12 +90,11 @@ def absentees(run: SyncRun) -> Iterable[TeamMember]:
     )
 
 
-def exceeds_guard(integration: GitHubIntegration, absent_count: int) -> bool:
-    """Say whether so many are too many to believe: the percentage and the number both exceeded.
+def is_too_many(integration: GitHubIntegration, *, absent_count: int, active_count: int) -> bool:
+    """Say whether so many absent people are held: the percentage and the number both count.
 
     A percentage alone would be silly for three people, a number alone for ten thousand.
     """
-    active_count = TeamMember.objects.active().filter(team_id=integration.team_id).count()
     share_is_large = absent_count * 100 > integration.guard_percent * active_count
     return share_is_large and absent_count >= integration.guard_minimum
 
