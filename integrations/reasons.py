@@ -139,6 +139,8 @@ REASONS: Final[dict[str, Reason]] = {
             "The roster or the list on GitHub moved since this preview, so it was not applied.",
             Mend.RETRY,
         ),
+        # Not failures, but why a run waited; its timeline says so.
+        Reason("token_refreshed", "The connection's token had expired; it was renewed.", Mend.WAIT),
         Reason("preview_incomplete", "This preview didn't get to its end.", Mend.RETRY),
         Reason("preview_applied", "This preview was applied already.", Mend.RETRY),
         Reason("preview_expired", "This preview is too old. Make a new one.", Mend.RETRY),

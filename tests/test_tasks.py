@@ -271,6 +271,24 @@ class TestMemberSync:
         assert not member.is_active
         assert member.deactivated_by == DeactivatedBy.PERSON
 
+    def test_a_renamed_organisation_is_followed_by_its_id(
+        self,
+        integration: GitHubIntegration,
+        organization: SandboxOrganization,
+        sandbox: SandboxControl,
+    ) -> None:
+        sync(integration)
+        renamed = f"{organization.login}-new"
+        sandbox.ask("PATCH", f"organizations/{organization.login}", {"login": renamed})
+        # The old name is taken by others, where the connection's owner is a member, too.
+        taken = {"login": organization.login, "size": 3, "owner": organization.owner}
+        sandbox.ask("POST", "organizations", taken)
+        run = sync(integration)
+        assert run.status == SYNC_STATUS_COMPLETE
+        assert integration.organization_login == renamed
+        assert run.departed_count == 0
+        assert integration.team.members.active().count() == 12
+
     def test_another_team_with_the_same_organisation_has_a_roster_of_its_own(
         self, integration: GitHubIntegration, organization: SandboxOrganization
     ) -> None:
@@ -446,12 +464,16 @@ class TestErrors:
     def test_our_own_fault_says_so_and_is_raised(
         self, integration: GitHubIntegration, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        integration.organization_login = "x\ny"  # no such address can be built
-        integration.save(update_fields=["organization_login"])
+        def divide(*_: object) -> float:
+            return 1 / 0
+
+        monkeypatch.setattr("integrations.services.departures.judge", divide)
         run = start(integration)
-        tasks.sync_github_members_task.fn(run.pk)
+        with pytest.raises(ZeroDivisionError):
+            tasks.sync_github_members_task.fn(run.pk)
         run.refresh_from_db()
-        assert run.status == SYNC_STATUS_ERROR
+        assert (run.status, run.error_code) == (SYNC_STATUS_ERROR, "internal_error")
+        assert integration.team.members.count() == 12
 
     def test_a_token_that_no_key_reads_says_reconnect(self, integration: GitHubIntegration) -> None:
         assert integration.credential is not None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import structlog
 from django.conf import settings
 
 from integrations.github import rest
@@ -12,7 +14,10 @@ from integrations.github.http import GitHubClient
 from integrations.services import credentials
 
 if TYPE_CHECKING:
+    from integrations.github.rest import OrganizationMembership
     from integrations.models import GitHubIntegration, IntegrationCredential
+
+logger = structlog.get_logger(__name__)
 
 
 class SyncRefused(Exception):
@@ -55,16 +60,37 @@ def check_membership(client: GitHubClient, integration: GitHubIntegration) -> st
     (https://docs.github.com/rest/orgs/members#list-organization-members). Raises SyncRefused.
     """
     try:
-        membership = rest.own_membership(client, integration.organization_login)
+        membership = _own_membership(client, integration)
     except SamlRequired:
         raise
-    except NotFound as exc:
-        raise SyncRefused("not_a_member") from exc
     except Forbidden:
         # A fine-grained token may read the members without being told its own membership.
         return "membership_unknown"
-    if membership.state != "active":
+    if membership is None or membership.state != "active":
         raise SyncRefused("not_a_member")
     if membership.organization_id != integration.organization_id:
         raise SyncRefused("organisation_changed")
     return ""
+
+
+def _own_membership(
+    client: GitHubClient, integration: GitHubIntegration
+) -> OrganizationMembership | None:
+    """Return the owner's membership of the organisation under its login of today, if there is one.
+
+    A rename frees the old login, which may be somebody else's by now: the id decides, and what
+    goes by it is followed.
+    """
+    named: OrganizationMembership | None = None
+    with suppress(NotFound):
+        named = rest.own_membership(client, integration.organization_login)
+    if named is not None and named.organization_id == integration.organization_id:
+        return named
+    listed = rest.active_memberships(client).memberships
+    ours = next((m for m in listed if m.organization_id == integration.organization_id), None)
+    if ours is None or ours.login == integration.organization_login:
+        return named
+    logger.info("organisation renamed", integration_id=integration.pk, to=ours.login)
+    integration.organization_login = ours.login
+    integration.save(update_fields=["organization_login"])
+    return ours
