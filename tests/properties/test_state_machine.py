@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,8 +33,6 @@ from tests.properties.interruptions import dies_at_statement, stalls_at_statemen
 from tests.properties.product_side import ConnectedTeam
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.sandbox_control import SandboxControl
 
 SEED = int(os.environ.get("MACHINE_SEED", "1"))
@@ -50,6 +49,21 @@ FAULT_PARAMS: dict[str, dict[str, Any]] = {
     "too_big_502": {"above": 8},
     "resource_limits_exceeded": {"above": 8},
 }
+CHANGES: dict[str, Callable[[LivingOrganization, int, int], None]] = {
+    "promoted": lambda github, one, other: github.change(one, role="admin"),
+    "demoted": lambda github, one, other: github.change(one, role="member"),
+    "renamed": lambda github, one, other: github.rename(one, number=one),
+    "renamed to what another was called": lambda github, one, other: github.rename(
+        one, number=other
+    ),
+    "two swap names": lambda github, one, other: github.swap_names(one, other),
+    "another name": lambda github, one, other: github.change(one, name="Grace\0Hopper"),
+    "no name": lambda github, one, other: github.change(one, name=None),
+    "a long name": lambda github, one, other: github.change(one, name="عائشة" * 60),
+    "another address": lambda github, one, other: github.change(one, email=f"{other}@x.org"),
+    "no second factor": lambda github, one, other: github.change(one, two_factor=False),
+}
+
 anybody = st.integers(min_value=0, max_value=1_000)
 Step = TypeVar("Step", bound="Callable[..., None]")
 steps_taken: Counter[str] = Counter()
@@ -106,48 +120,24 @@ class RosterMachine(RuleBasedStateMachine):
     def many_leave(self, count: int) -> None:
         self.github.leave(self.github.others[-count:])
 
+    @precondition(lambda self: self.github.owner_id in self.github.inside)
     @rule()
     @counted
     def the_token_s_owner_leaves(self) -> None:
-        if self.github.owner_id in self.github.inside:
-            self.github.leave([self.github.owner_id])
-
-    @precondition(lambda self: self.github.others)
-    @rule(index=anybody, number=anybody)
-    @counted
-    def is_renamed(self, index: int, number: int) -> None:
-        self.github.rename(_one_of(self.github.others, index), number=number)
+        self.github.leave([self.github.owner_id])
 
     @precondition(lambda self: len(self.github.others) > 1)
-    @rule(index=anybody)
+    @rule(what=st.sampled_from(sorted(CHANGES)), index=anybody)
     @counted
-    def two_swap_names(self, index: int) -> None:
+    def somebody_changes(self, what: str, index: int) -> None:
         others = self.github.others
-        self.github.swap_names(_one_of(others, index), _one_of(others, index + 1))
+        CHANGES[what](self.github, _one_of(others, index), _one_of(others, index + 1))
 
-    @precondition(lambda self: self.github.others)
-    @rule(index=anybody, role=st.sampled_from(["admin", "member"]))
-    @counted
-    def is_promoted_or_demoted(self, index: int, role: str) -> None:
-        self.github.change(_one_of(self.github.others, index), role=role)
-
-    @precondition(lambda self: self.github.others)
-    @rule(index=anybody, name=st.sampled_from([None, "Ada", "Grace\0Hopper", "x" * 300, "عائشة"]))
-    @counted
-    def has_another_name(self, index: int, name: str | None) -> None:
-        self.github.change(_one_of(self.github.others, index), name=name, email=f"{index}@x.org")
-
+    @precondition(lambda self: self.github.token_works)
     @rule()
     @counted
     def the_token_is_revoked(self) -> None:
         self.github.revoke_token()
-
-    @rule()
-    @counted
-    def the_token_is_replaced(self) -> None:
-        if self.github.owner_id in self.github.inside:
-            self.github.organization.mend()
-            self.product.reconnect(self.github.new_token())
 
     @rule(
         name=st.sampled_from(sorted(KNOWN_FAULTS)),
@@ -158,10 +148,12 @@ class RosterMachine(RuleBasedStateMachine):
     def github_misbehaves(self, name: str, after: int, times: int | None) -> None:
         self.github.organization.fault(name, after=after, times=times, **FAULT_PARAMS.get(name, {}))
 
-    @rule()
+    @rule(with_token=st.booleans())
     @counted
-    def github_is_mended(self) -> None:
+    def github_is_mended(self, with_token: bool) -> None:
         self.github.mend()
+        if with_token:
+            self.product.reconnect(self.github.new_token())
 
     # The product
 
