@@ -9,9 +9,11 @@ from django.contrib.auth.admin import UserAdmin
 
 from integrations.models import (
     GitHubIntegration,
+    HeldDeparture,
     IntegrationCredential,
     MemberChange,
     Membership,
+    PlannedChange,
     RepositoryAccess,
     StatusTransition,
     SyncRun,
@@ -89,7 +91,7 @@ class IntegrationCredentialAdmin(ReadOnlyAdmin):
     list_display = ["team", "kind", "github_username", "status", "connected_at"]
     list_filter = ["kind", "status"]
     list_select_related = ["team"]
-    exclude = ["encrypted_access_token"]
+    exclude = ["encrypted_access_token", "encrypted_refresh_token"]
 
 
 @admin.register(GitHubIntegration)
@@ -128,6 +130,21 @@ class MemberChangeAdmin(ReadOnlyAdmin):
     list_filter = ["kind"]
     list_select_related = ["team"]
     search_fields = ["github_username"]
+
+
+@admin.register(PlannedChange)
+class PlannedChangeAdmin(ReadOnlyAdmin):
+    list_display = ["run", "github_username", "kind"]
+    list_filter = ["kind"]
+    list_select_related = ["run"]
+    search_fields = ["github_username"]
+
+
+@admin.register(HeldDeparture)
+class HeldDepartureAdmin(ReadOnlyAdmin):
+    list_display = ["member", "held_at", "run"]
+    list_select_related = ["member", "run"]
+    search_fields = ["member__github_username"]
 
 
 @admin.register(SyncRun)

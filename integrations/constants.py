@@ -42,6 +42,8 @@ ACTIVE_RUN_STATUSES: Final = (SYNC_STATUS_PENDING, SYNC_STATUS_SYNCING)
 
 class RunKind(TextChoices):
     MEMBERS = "members", "Members"
+    # Reads like a member sync, and writes down what that would change instead of changing it.
+    PREVIEW = "preview", "Preview"
     REPOSITORY = "repository", "Repository"
 
 
@@ -75,6 +77,8 @@ class MemberChangeKind(TextChoices):
     DEMOTED = "demoted", "Demoted"
     SWITCHED_ON = "switched_on", "Switched on by hand"
     SWITCHED_OFF = "switched_off", "Switched off by hand"
+    # Not on GitHub's list any more, and left for an admin to decide (services/departures.py).
+    HELD = "held", "Held for a decision"
     KEPT = "kept", "Kept by hand"
 
 

@@ -130,6 +130,20 @@ REASONS: Final[dict[str, Reason]] = {
             Mend.RETRY,
         ),
         Reason(
+            "cancelled",
+            "Cancelled by hand. People already read are in; nobody was removed.",
+            Mend.RETRY,
+        ),
+        Reason(
+            "preview_stale",
+            "The roster or the list on GitHub moved since this preview, so it was not applied.",
+            Mend.RETRY,
+        ),
+        Reason("preview_incomplete", "This preview didn't get to its end.", Mend.RETRY),
+        Reason("preview_applied", "This preview was applied already.", Mend.RETRY),
+        Reason("preview_expired", "This preview is too old. Make a new one.", Mend.RETRY),
+        Reason("sync_running", "A sync is under way. Wait for its end.", Mend.WAIT),
+        Reason(
             "internal_error",
             "Something failed on our side; it has been written down. People already read are in.",
             Mend.RETRY,

@@ -25,16 +25,16 @@ from integrations.constants import (
 )
 from integrations.github.errors import GitHubError
 from integrations.models import CredentialUnreadable, SyncRun
-from integrations.services import recovery, transitions
+from integrations.services import credentials, recovery, retention, schedule, transitions
 from integrations.services.github_access import SyncRefused
+from integrations.services.leases import LeaseLost
 from integrations.services.member_sync import sync_members
 from integrations.services.repository_sync import sync_repository
-from integrations.services.transitions import LeaseLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from integrations.services.transitions import Lease
+    from integrations.services.leases import Lease
 
 logger = structlog.get_logger(__name__)
 
@@ -75,6 +75,25 @@ def sync_repository_manual_later(run: SyncRun) -> None:
     transaction.on_commit(partial(_send_or_fail, run))
 
 
+@dramatiq.actor(queue_name=QUEUE_SCHEDULED, max_retries=0, time_limit=TIME_LIMIT_MS)
+def notify_admins_task(credential_id: int) -> None:
+    """Write to a team's admins that GitHub refused their connection."""
+    credentials.notify_admins(credential_id)
+
+
+def send_due_work() -> None:
+    """Start and send all that is due: what the ticker does at each look.
+
+    A queue that is down loses nothing: whatever was not sent is due at a later look.
+    """
+    now = timezone.now()
+    schedule.start_due(now)
+    send_due_runs()
+    retention.prune(now)
+    for credential_id in credentials.take_notices(now):
+        notify_admins_task.send(credential_id)
+
+
 def send_due_runs() -> int:
     """Send what the ticker finds due; return how many went. A queue that is down loses nothing."""
     runs = recovery.take_runs_to_send(timezone.now())
@@ -89,7 +108,8 @@ def send_due_runs() -> int:
 
 
 def _send(run: SyncRun) -> None:
-    actor = sync_github_members_task if run.kind == RunKind.MEMBERS else sync_repository_manual_task
+    is_repository = run.kind == RunKind.REPOSITORY
+    actor = sync_repository_manual_task if is_repository else sync_github_members_task
     queue_name = QUEUE_OF_TRIGGER[run.trigger]
     dramatiq.get_broker().enqueue(actor.message(run.pk).copy(queue_name=queue_name))
 

@@ -8,8 +8,10 @@ import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.urls import reverse
+from django.utils import timezone
 
 from integrations.constants import RunTrigger
+from integrations.models import HeldDeparture
 from integrations.services.roster import switch_member
 from integrations.services.runs import start_run
 from tests.factories import (
@@ -32,15 +34,19 @@ PLANTED = "gho_planted_token"
 
 
 @pytest.fixture
-def rows(acme: Team, alice: User) -> str:
-    """Rows of everything; returns the ciphertext of the planted token."""
+def rows(acme: Team, alice: User) -> list[str]:
+    """Rows of everything; returns the ciphertexts of the planted tokens."""
     credential = IntegrationCredentialFactory(team=acme, access_token=PLANTED)
     integration = GitHubIntegrationFactory(team=acme, credential=credential)
     repository = TrackedRepositoryFactory(integration=integration)
+    credential.refresh_token = PLANTED
+    credential.save()
     repository.people.create(github_id=1, github_username="ada", permission="read")
     switch_member(TeamMemberFactory(team=acme), active=False, person=alice)
-    start_run(integration, trigger=RunTrigger.MANUAL, person=alice)
-    return str(credential.encrypted_access_token)
+    run = start_run(integration, trigger=RunTrigger.MANUAL, person=alice).run
+    run.planned_changes.create(github_id=1, github_username="ada", kind="joined")
+    HeldDeparture.objects.create(member=TeamMemberFactory(team=acme), held_at=timezone.now())
+    return [credential.encrypted_access_token, credential.encrypted_refresh_token]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
@@ -49,7 +55,7 @@ class TestEveryModel:
         assert admin.site.is_registered(model)
 
     def test_its_pages_show_no_token(
-        self, model: type[Model], admin_client: Client, rows: str
+        self, model: type[Model], admin_client: Client, rows: list[str]
     ) -> None:
         name = f"admin:integrations_{model._meta.model_name}"
         listed = admin_client.get(reverse(f"{name}_changelist"), {"q": "a"})
@@ -59,8 +65,8 @@ class TestEveryModel:
         shown = admin_client.get(reverse(f"{name}_change", args=[row.pk]))
         assert shown.status_code == 200
         for response in (listed, shown):
-            assert PLANTED not in response.content.decode()
-            assert rows not in response.content.decode()
+            for secret in (PLANTED, *rows):
+                assert secret not in response.content.decode()
 
 
 def test_taking_somebody_out_of_a_team_goes_through_the_service(

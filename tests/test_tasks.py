@@ -24,7 +24,7 @@ from integrations.constants import (
     RunTrigger,
 )
 from integrations.models import GitHubIntegration, MemberChange, StatusTransition, SyncRun
-from integrations.services import recovery, transitions
+from integrations.services import leases, recovery, transitions
 from integrations.services.member_sync import sync_members
 from integrations.services.repository_list import refresh_if_stale
 from integrations.services.roster import switch_member
@@ -177,6 +177,7 @@ class TestMemberSync:
             "unchanged": 0,
             "returned": 0,
             "departed": 0,
+            "held": 0,
             "failed": 0,
         }
 
@@ -221,6 +222,7 @@ class TestMemberSync:
             "unchanged": 9,
             "returned": 0,
             "departed": 1,
+            "held": 0,
             "failed": 0,
         }
         assert roster(integration) == truth(organization)
@@ -562,7 +564,7 @@ class TestLease:
         assert slow is not None
         SyncRun.objects.filter(pk=run.pk).update(lease_expires_at=timezone.now())
         assert transitions.claim(run.pk) is not None
-        with pytest.raises(transitions.LeaseLost):
+        with pytest.raises(leases.LeaseLost):
             sync_members(slow, should_stop=lambda: False)
         assert not integration.team.members.exists()
 
@@ -608,7 +610,7 @@ class TestTransitions:
         lease = transitions.claim(start(integration).pk)
         assert lease is not None
         with pytest.raises(ValueError, match="created_count"):
-            transitions.checkpoint(
+            leases.checkpoint(
                 lease, counts={"made_count": 1}, cursor="", page_size=100, expected_count=None
             )
 

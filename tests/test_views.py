@@ -24,7 +24,7 @@ from integrations.constants import (
 )
 from integrations.models import GitHubIntegration, MemberChange, SyncRun, TeamMember
 from integrations.reasons import REASONS
-from integrations.services import transitions
+from integrations.services import leases, transitions
 from integrations.services.runs import start_run
 from integrations.views.helpers import _sync_github_members_after_connection
 from integrations.views.styleguide import styleguide
@@ -267,7 +267,7 @@ class TestMembersSyncProgress:
         run = start_run(integration, trigger=RunTrigger.MANUAL).run
         lease = transitions.claim(run.pk)
         assert lease is not None
-        transitions.checkpoint(
+        leases.checkpoint(
             lease,
             counts={"created_count": 100, "page_count": 1},
             cursor="graphql:x",
@@ -322,7 +322,14 @@ class TestMembersSyncProgress:
         answer = response.json()
         assert answer["status"] == SYNC_STATUS_ERROR
         assert answer["error_code"] == "bad_credentials"
-        assert set(answer["result"]) == {"created", "updated", "unchanged", "departed", "failed"}
+        assert set(answer["result"]) == {
+            "created",
+            "updated",
+            "unchanged",
+            "departed",
+            "held",
+            "failed",
+        }
 
 
 class TestAfterConnection:

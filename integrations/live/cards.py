@@ -45,6 +45,7 @@ class MemberSyncCard:
     updated_count: int = 0
     unchanged_count: int = 0
     departed_count: int = 0
+    held_count: int = 0
     failed_count: int = 0
     sweep_blocked_by: str = ""
     error_sentence: str = ""
@@ -83,6 +84,7 @@ class MemberSyncCard:
                 "updated": self.updated_count,
                 "unchanged": self.unchanged_count,
                 "departed": self.departed_count,
+                "held": self.held_count,
                 "failed": self.failed_count,
             },
             "error": self.error_sentence,
@@ -122,7 +124,7 @@ class MemberSyncCard:
 
 def _counts(integration: GitHubIntegration, run: SyncRun | None) -> dict[str, int]:
     """Return the counts of the run under way, or of the last complete one."""
-    names = ("created", "updated", "unchanged", "departed", "failed")
+    names = ("created", "updated", "unchanged", "departed", "held", "failed")
     if run is not None and integration.member_sync_status != SYNC_STATUS_COMPLETE:
         return {f"{name}_count": getattr(run, f"{name}_count") for name in names}
     result: Mapping[str, int] = integration.member_sync_result or {}
@@ -151,6 +153,37 @@ def _state(integration: GitHubIntegration, run: SyncRun | None) -> str:
     else:
         state = integration.member_sync_status
     return state
+
+
+@dataclass(frozen=True)
+class PreviewCard:
+    """The live line of a preview, on its run's page."""
+
+    run_id: int
+    # pending, syncing, waiting, complete or error
+    state: str
+    revision: int
+    resume_at: datetime | None
+    seen_count: int
+    expected_count: int | None
+    reason: Reason | None
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in {"pending", "syncing", "waiting"}
+
+    @classmethod
+    def of(cls, run: SyncRun) -> PreviewCard:
+        is_waiting = run.status == SYNC_STATUS_SYNCING and run.resume_at is not None
+        return cls(
+            run_id=run.pk,
+            state="waiting" if is_waiting else run.status,
+            revision=run.revision,
+            resume_at=run.resume_at,
+            seen_count=run.seen_count,
+            expected_count=run.expected_count,
+            reason=reason_for(run.error_code) if run.error_code else None,
+        )
 
 
 @dataclass(frozen=True)

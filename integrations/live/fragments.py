@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from django.template.loader import render_to_string
 
-from integrations.live.cards import MemberSyncCard, RepositorySyncCard
+from integrations.live.cards import MemberSyncCard, PreviewCard, RepositorySyncCard
 
 if TYPE_CHECKING:
     from integrations.models import GitHubIntegration, SyncRun, TrackedRepository
 
 MEMBER_SYNC: Final = "member-sync"
+PREVIEW: Final = "preview"
 REPOSITORY_SYNC: Final = "repository-sync"
 ROSTER: Final = "roster"
 
@@ -35,6 +36,12 @@ def member_sync_event(integration: GitHubIntegration, run: SyncRun) -> LiveEvent
     card = MemberSyncCard.from_rows(integration, run)
     html = render_to_string("integrations/partials/member_sync_progress.html", {"card": card})
     return LiveEvent(integration.team_id, run.revision, MEMBER_SYNC, html)
+
+
+def preview_event(run: SyncRun, *, team_id: int) -> LiveEvent:
+    card = PreviewCard.of(run)
+    html = render_to_string("integrations/partials/preview_progress.html", {"card": card})
+    return LiveEvent(team_id, run.revision, PREVIEW, html)
 
 
 def repository_sync_event(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import redis
 import structlog
 from django.conf import settings
+from django.db import transaction
 from django.template import TemplateDoesNotExist, TemplateSyntaxError, VariableDoesNotExist
 from django.urls import NoReverseMatch
 from redis.backoff import NoBackoff
@@ -23,6 +24,7 @@ from integrations.constants import RunKind
 from integrations.live.channels import channel_of
 from integrations.live.fragments import (
     member_sync_event,
+    preview_event,
     repository_sync_event,
     roster_event,
 )
@@ -51,6 +53,30 @@ def redis_channel() -> str:
     return f"{settings.BROKER_NAMESPACE}:live"
 
 
+def run_on_commit(run: SyncRun) -> None:
+    """Publish where a run's subject stands, once the transaction is committed.
+
+    Robust: whatever fails in telling is logged, and never undoes or fails what was done.
+    """
+    publishing = {
+        RunKind.MEMBERS: partial(publish_member_sync, run.integration_id),
+        RunKind.PREVIEW: partial(publish_preview, run.integration_id),
+        RunKind.REPOSITORY: partial(publish_repository_sync, run.repository_id),
+    }[RunKind(run.kind)]
+    transaction.on_commit(publishing, robust=True)
+
+
+def publish_preview(integration_id: int) -> None:
+    """Publish where an integration's preview stands now."""
+    run = (
+        SyncRun.objects.select_related("integration")
+        .filter(integration=integration_id, kind=RunKind.PREVIEW)
+        .first()
+    )
+    if run is not None:
+        _publish(partial(preview_event, run, team_id=run.integration.team_id))
+
+
 def publish_member_sync(integration_id: int) -> None:
     """Publish where an integration's member sync stands now."""
     run = (
@@ -62,7 +88,7 @@ def publish_member_sync(integration_id: int) -> None:
         _publish(partial(member_sync_event, run.integration, run))
 
 
-def publish_repository_sync(repository_id: int) -> None:
+def publish_repository_sync(repository_id: int | None) -> None:
     """Publish where a repository's sync stands now."""
     run = (
         SyncRun.objects.select_related("integration", "repository")

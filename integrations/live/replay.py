@@ -17,6 +17,7 @@ from integrations.live.channels import channel_of, team_id_of
 from integrations.live.fragments import (
     LiveEvent,
     member_sync_event,
+    preview_event,
     repository_sync_event,
     roster_event,
 )
@@ -94,6 +95,8 @@ def _latest_runs(
 
 
 def _event_of(integration: GitHubIntegration, run: SyncRun) -> LiveEvent:
-    if run.repository is None:
-        return member_sync_event(integration, run)
-    return repository_sync_event(run.repository, run, team_id=integration.team_id)
+    if run.repository is not None:
+        return repository_sync_event(run.repository, run, team_id=integration.team_id)
+    if run.is_preview:
+        return preview_event(run, team_id=integration.team_id)
+    return member_sync_event(integration, run)

@@ -65,8 +65,9 @@ class IntegrationCredential(models.Model):
     )
     connected_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
-    # When the team's admins were written to about the revocation; the ticker sees to it.
-    notified_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # When the team's admins are to be written to about the revocation, next; null: they were, or
+    # there is nothing to tell. The ticker sees to it.
+    notify_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         verbose_name = "GitHub credential"

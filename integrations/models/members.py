@@ -85,6 +85,8 @@ class TeamMember(models.Model):
     # The mark of mark and sweep: the last run that saw this person in GitHub's list. Not a foreign
     # key, so that a mark is one plain column write and outlives the run's own row.
     last_seen_run_id = models.BigIntegerField(null=True, blank=True, editable=False)
+    # The same for previews, which may walk beside a sync and must not pass for it.
+    last_previewed_run_id = models.BigIntegerField(null=True, blank=True, editable=False)
 
     objects = TeamMemberQuerySet.as_manager()
 

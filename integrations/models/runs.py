@@ -60,8 +60,8 @@ class SyncRun(models.Model):
     requested_by = models.ForeignKey(
         User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
-    # Reads like any other run, but writes down what it would change instead of changing it.
-    is_preview = models.BooleanField(default=False)
+    # Whose list it reads: a place in another organisation's list is none, nor is its preview.
+    organization_id = models.BigIntegerField(null=True, blank=True)
     # The preview whose list of changes this run writes, without asking GitHub again.
     applies = models.ForeignKey(
         "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="applied_by"
@@ -141,7 +141,7 @@ class SyncRun(models.Model):
                 name="one_active_run_per_repository",
             ),
             models.CheckConstraint(
-                condition=Q(kind=RunKind.MEMBERS, repository__isnull=True)
+                condition=Q(kind__in=[RunKind.MEMBERS, RunKind.PREVIEW], repository__isnull=True)
                 | Q(kind=RunKind.REPOSITORY, repository__isnull=False),
                 name="a_repository_run_names_its_repository",
             ),
@@ -184,8 +184,16 @@ class SyncRun(models.Model):
 
     @property
     def mark(self) -> int:
-        """What this walk writes to `TeamMember.last_seen_run_id` of everybody it sees."""
+        """What this walk writes to everybody it sees: to `mark_field` of their rows."""
         return self.continued_mark or self.pk
+
+    @property
+    def mark_field(self) -> str:
+        return "last_previewed_run_id" if self.is_preview else "last_seen_run_id"
+
+    @property
+    def is_preview(self) -> bool:
+        return self.kind == RunKind.PREVIEW
 
     @property
     def was_cancelled(self) -> bool:

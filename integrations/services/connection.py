@@ -15,8 +15,9 @@ from django.utils import timezone
 from integrations.constants import SCOPES_THAT_READ_MEMBERS, ConnectionKind, CredentialStatus
 from integrations.github import oauth, rest
 from integrations.github.errors import GitHubError
+from integrations.github.oauth import TokenGrant
 from integrations.models import CredentialUnreadable, GitHubIntegration, IntegrationCredential
-from integrations.services import transitions
+from integrations.services import credentials, schedule, transitions
 from integrations.services.github_access import SyncRefused, client_for_token, client_of
 
 if TYPE_CHECKING:
@@ -42,8 +43,9 @@ class NotYourOrganization(Exception):
 
 def connect_with_token(team: Team, *, person: User, token: str) -> GitHubIntegration:
     """Check a personal access token at GitHub and keep it. Raises GitHubError, ScopesMissing."""
+    grant = TokenGrant(access_token=token, scopes=frozenset(), token_type="bearer")
     viewer = rest.viewer(client_for_token(token))
-    return _keep(team, person=person, token=token, viewer=viewer, kind=ConnectionKind.TOKEN)
+    return _keep(team, person=person, grant=grant, viewer=viewer, kind=ConnectionKind.TOKEN)
 
 
 def connect_with_code(
@@ -60,19 +62,20 @@ def connect_with_code(
     )
     # The account may have been switched since the click: ask whose token it is, every time.
     viewer = rest.viewer(client_for_token(grant.access_token))
-    return _keep(
-        team, person=person, token=grant.access_token, viewer=viewer, kind=ConnectionKind.OAUTH
-    )
+    return _keep(team, person=person, grant=grant, viewer=viewer, kind=ConnectionKind.OAUTH)
 
 
-def _keep(team: Team, *, person: User, token: str, viewer: Viewer, kind: str) -> GitHubIntegration:
+def _keep(
+    team: Team, *, person: User, grant: TokenGrant, viewer: Viewer, kind: str
+) -> GitHubIntegration:
     if viewer.scopes is not None and not viewer.scopes & SCOPES_THAT_READ_MEMBERS:
         raise ScopesMissing
     with transaction.atomic():
         credential = IntegrationCredential.objects.filter(team=team).first()
         credential = credential or IntegrationCredential(team=team)
         credential.kind, credential.status = kind, CredentialStatus.ACTIVE
-        credential.access_token = token
+        credentials.keep_grant(credential, grant)
+        credential.refreshed_at = credential.refresh_claimed_at = credential.notify_at = None
         credential.scopes = " ".join(sorted(viewer.scopes or ()))
         credential.github_user_id, credential.github_username = viewer.id, viewer.login
         credential.connected_by, credential.connected_at = person, timezone.now()
@@ -81,6 +84,7 @@ def _keep(team: Team, *, person: User, token: str, viewer: Viewer, kind: str) ->
         integration, _ = GitHubIntegration.objects.get_or_create(team=team)
         integration.credential = credential
         integration.save(update_fields=["credential"])
+        schedule.plan(integration, now=timezone.now())
     logger.info("GitHub connected", team_id=team.pk, kind=kind, github_user_id=viewer.id)
     return integration
 
@@ -118,6 +122,7 @@ def choose_organization(
                 "repositories_listed_at",
             ]
         )
+        schedule.plan(integration, now=timezone.now())
     return chosen
 
 
@@ -130,6 +135,7 @@ def disconnect(integration: GitHubIntegration) -> bool:
         _end_runs(integration, "disconnected")
         integration.credential = None
         integration.save(update_fields=["credential"])
+        schedule.plan(integration, now=timezone.now())
         credential.delete()
     logger.info("GitHub disconnected", team_id=integration.team_id)
     return _revoke(credential)

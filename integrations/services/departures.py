@@ -1,18 +1,68 @@
-"""Who has left: concluded only from a complete, undisputed list, by mark and sweep."""
+"""Who has left: concluded only from a complete, undisputed list, and never many at once.
+
+Mark and sweep finds the absent. A few are confirmed with GitHub one by one; of more, a sample; and
+more than the team's guard allows are held, by name, for an admin.
+"""
 
 from __future__ import annotations
 
+import random
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+import structlog
+from django.db import transaction
 from django.utils import timezone
 
-from integrations.constants import DeactivatedBy, MemberChangeKind
-from integrations.models import MemberChange, TeamMember
+from integrations.constants import CONFIRMED_DEPARTURES_MAX, DeactivatedBy, MemberChangeKind
+from integrations.github import rest
+from integrations.github.errors import Forbidden, NotFound
+from integrations.models import HeldDeparture, MemberChange, TeamMember
+from integrations.services import github_access, leases, transitions
 
 if TYPE_CHECKING:
-    from integrations.models import SyncRun
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
-SWEEP_BATCH_SIZE: Final = 500
+    from integrations.github.http import GitHubClient
+    from integrations.models import GitHubIntegration, SyncRun, User
+    from integrations.services.leases import Lease
+
+logger = structlog.get_logger(__name__)
+
+BATCH_SIZE: Final = 500
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a walk says about those whom it did not see."""
+
+    # Why nothing may be concluded; empty when it may.
+    doubt: str = ""
+    departed: list[TeamMember] = field(default_factory=list)
+    held: list[TeamMember] = field(default_factory=list)
+
+
+def judge(lease: Lease, client: GitHubClient) -> Verdict:
+    """Find out who has left, asking GitHub again before believing it. Writes nothing.
+
+    Raises SyncRefused when the connection's owner is no member any more, GitHubError and LeaseLost.
+    """
+    run, integration = lease.run, lease.run.integration
+    doubt = doubt_about(run)
+    if doubt:
+        return Verdict(doubt)
+    absent = list(absentees(run))
+    if not absent:
+        return Verdict()
+    # Who lost the membership during the walk was shown public members only from there on.
+    doubt = github_access.check_membership(client, integration)
+    if doubt:
+        return Verdict(doubt)
+    active_count = TeamMember.objects.active().filter(team_id=integration.team_id).count()
+    if is_too_many(integration, absent_count=len(absent), active_count=active_count):
+        return Verdict(held=absent)
+    return confirmed(lease, client, absent)
 
 
 def doubt_about(run: SyncRun) -> str:
@@ -30,32 +80,180 @@ def doubt_about(run: SyncRun) -> str:
     return doubt
 
 
-def sweep(run: SyncRun) -> int:
-    """Mark as departed everybody whom the run did not see; return how many.
+def absentees(run: SyncRun) -> Iterable[TeamMember]:
+    """Return the active people whom this walk did not see and whom nobody keeps by hand."""
+    return (
+        TeamMember.objects.active()
+        .filter(team_id=run.integration.team_id, kept_at__isnull=True)
+        .exclude(**{run.mark_field: run.mark})
+        .order_by("pk")
+    )
 
-    Called in the transaction that completes the run.
+
+def is_too_many(integration: GitHubIntegration, *, absent_count: int, active_count: int) -> bool:
+    """Say whether so many absent people are held: the percentage and the number both count.
+
+    A percentage alone would be silly for three people, a number alone for ten thousand.
+    """
+    share_is_large = absent_count * 100 > integration.guard_percent * active_count
+    return share_is_large and absent_count >= integration.guard_minimum
+
+
+def confirmed(
+    lease: Lease,
+    client: GitHubClient,
+    absent: list[TeamMember],
+    *,
+    held: Sequence[TeamMember] = (),
+) -> Verdict:
+    """Ask GitHub about each of a few, or about a sample of more. Raises as `judge`."""
+    asked = absent
+    if len(absent) > CONFIRMED_DEPARTURES_MAX:
+        asked = random.sample(absent, CONFIRMED_DEPARTURES_MAX)
+    gone: list[TeamMember] = []
+    present: list[TeamMember] = []
+    for member in asked:
+        leases.renew(lease)
+        try:
+            is_there = _is_member(client, lease.run.integration, member)
+        except Forbidden:
+            return Verdict("membership_unknown")
+        (present if is_there else gone).append(member)
+    if present:
+        logger.warning(
+            "absent people are members", run_id=lease.run.pk, count=len(present), asked=len(asked)
+        )
+    if asked is absent:
+        return Verdict(departed=gone, held=list(held))
+    # A list that left out one of the sample has left out others whom we did not ask about.
+    if present:
+        return Verdict("list_disputed")
+    return Verdict(departed=absent, held=list(held))
+
+
+def _is_member(client: GitHubClient, integration: GitHubIntegration, member: TeamMember) -> bool:
+    """Ask whether somebody is a member now, under whatever login they go by now."""
+    organization = integration.organization_login
+    try:
+        login = rest.user_by_id(client, member.github_id).github_username
+    except NotFound:
+        return False  # the account was deleted
+    return rest.member_state(client, organization, login) == "active"
+
+
+def conclude(run: SyncRun, verdict: Verdict) -> None:
+    """Write a verdict down, in the transaction that completes the run, and count it on the run."""
+    now = timezone.now()
+    team_id = run.integration.team_id
+    # Whoever is on the list again, or was switched off meanwhile, needs no decision any more.
+    HeldDeparture.objects.filter(
+        member__team_id=team_id, member__last_seen_run_id=run.mark
+    ).delete()
+    if verdict.doubt:
+        return
+    run.departed_count = depart(verdict.departed, run=run, at=now)
+    run.held_count = len(verdict.held)
+    _hold(verdict.held, run=run, at=now)
+
+
+def depart(
+    members: Sequence[TeamMember],
+    *,
+    at: datetime,
+    run: SyncRun | None = None,
+    person: User | None = None,
+) -> int:
+    """Mark these as departed, those of them who are still active; return how many.
+
+    Who returns to GitHub comes back by the sync: it is GitHub that they left, whoever decided.
+    """
+    departed_count = 0
+    for start in range(0, len(members), BATCH_SIZE):
+        batch = list(
+            TeamMember.objects.active()
+            .select_for_update()
+            .filter(pk__in=[member.pk for member in members[start : start + BATCH_SIZE]])
+        )
+        keys = [member.pk for member in batch]
+        TeamMember.objects.filter(pk__in=keys).update(
+            is_active=False, deactivated_by=DeactivatedBy.SYNC, left_at=at, updated_at=at
+        )
+        HeldDeparture.objects.filter(member__in=keys).delete()
+        _write_changes(batch, MemberChangeKind.LEFT, at=at, run=run, person=person)
+        departed_count += len(batch)
+    return departed_count
+
+
+def _hold(members: Sequence[TeamMember], *, run: SyncRun, at: datetime) -> None:
+    """Leave these for an admin's decision; who was held before keeps the date."""
+    for start in range(0, len(members), BATCH_SIZE):
+        batch = members[start : start + BATCH_SIZE]
+        known = HeldDeparture.objects.filter(member__in=batch)
+        held_before = set(known.values_list("member_id", flat=True))
+        known.update(run=run)
+        new = [member for member in batch if member.pk not in held_before]
+        HeldDeparture.objects.bulk_create(
+            HeldDeparture(member=member, run=run, held_at=at) for member in new
+        )
+        _write_changes(new, MemberChangeKind.HELD, at=at, run=run)
+
+
+def decide(
+    integration: GitHubIntegration,
+    member_ids: Iterable[int] | None,
+    *,
+    remove: bool,
+    person: User,
+) -> int:
+    """Remove held people from the roster, or keep them; return how many were decided.
+
+    `member_ids` None: all who are held. Who is kept stays until GitHub lists them again.
     """
     now = timezone.now()
-    absent = (
-        TeamMember.objects.active()
-        .filter(team_id=run.integration.team_id)
-        .exclude(last_seen_run_id=run.mark)
+    with transaction.atomic():
+        held = HeldDeparture.objects.select_for_update().filter(
+            member__team_id=integration.team_id, member__is_active=True
+        )
+        if member_ids is not None:
+            held = held.filter(member__in=list(member_ids))
+        members = [row.member for row in held.select_related("member")]
+        if not members:
+            return 0
+        if remove:
+            depart(members, at=now, person=person)
+        else:
+            _keep(members, at=now, person=person)
+        transitions.roster_changed(integration)
+    logger.info("held people decided", remove=remove, count=len(members), by=person.pk)
+    return len(members)
+
+
+def _keep(members: Sequence[TeamMember], *, at: datetime, person: User) -> None:
+    for start in range(0, len(members), BATCH_SIZE):
+        batch = members[start : start + BATCH_SIZE]
+        keys = [member.pk for member in batch]
+        TeamMember.objects.filter(pk__in=keys).update(kept_at=at, updated_at=at)
+        HeldDeparture.objects.filter(member__in=keys).delete()
+        _write_changes(batch, MemberChangeKind.KEPT, at=at, person=person)
+
+
+def _write_changes(
+    members: Iterable[TeamMember],
+    kind: str,
+    *,
+    at: datetime,
+    run: SyncRun | None = None,
+    person: User | None = None,
+) -> None:
+    MemberChange.objects.bulk_create(
+        MemberChange(
+            team_id=member.team_id,
+            github_id=member.github_id,
+            github_username=member.github_username,
+            kind=kind,
+            run=run,
+            person=person,
+            at=at,
+        )
+        for member in members
     )
-    departed = list(absent.select_for_update().only("team_id", "github_id", "github_username"))
-    for start in range(0, len(departed), SWEEP_BATCH_SIZE):
-        batch = departed[start : start + SWEEP_BATCH_SIZE]
-        TeamMember.objects.filter(pk__in=[member.pk for member in batch]).update(
-            is_active=False, deactivated_by=DeactivatedBy.SYNC, left_at=now, updated_at=now
-        )
-        MemberChange.objects.bulk_create(
-            MemberChange(
-                team_id=member.team_id,
-                github_id=member.github_id,
-                github_username=member.github_username,
-                kind=MemberChangeKind.LEFT,
-                run=run,
-                at=now,
-            )
-            for member in batch
-        )
-    return len(departed)

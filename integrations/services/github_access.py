@@ -9,6 +9,7 @@ from django.conf import settings
 from integrations.github import rest
 from integrations.github.errors import Forbidden, NotFound, SamlRequired
 from integrations.github.http import GitHubClient
+from integrations.services import credentials
 
 if TYPE_CHECKING:
     from integrations.models import GitHubIntegration, IntegrationCredential
@@ -27,12 +28,16 @@ def client_for_token(token: str) -> GitHubClient:
 
 
 def credential_of(integration: GitHubIntegration) -> IntegrationCredential:
-    """Return the credential in use. Raises SyncRefused when there is none that may be used."""
+    """Return the credential in use, its token good for a while yet.
+
+    Raises SyncRefused when there is none that may be used, GitHubError and CredentialUnreadable.
+    """
     credential = integration.credential
     if credential is None:
         raise SyncRefused("not_connected")
     if not credential.is_active:
         raise SyncRefused("bad_credentials")
+    credentials.refresh_if_expiring(credential)
     return credential
 
 

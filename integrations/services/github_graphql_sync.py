@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 GRAPHQL: Final = "graphql"
 REST: Final = "rest"
+# What a run's row says in place of a cursor once the list was read to its end.
+END_OF_LIST: Final = "end:"
 
 # What each way of asking knows about a person; a column it does not know is left as it is.
 KNOWN_BY_REST: Final = frozenset({"github_username", "avatar_url", "role"})
@@ -68,6 +70,14 @@ class FetchedPage:
     total_count: int | None = None
     skipped_count: int = 0
     point_count: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """Return what this page adds to the counts of its run, whoever is on it."""
+        return {
+            "failed_count": self.skipped_count,
+            "page_count": 1,
+            "point_count": self.point_count,
+        }
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Sync the members of an organisation: one slice of a run, from its place in GitHub's list.
 
-Reads a page, writes it, and has the next one fetched meanwhile. Raises what went wrong; whether to
-go on, wait or stop is decided in tasks.py.
+Reads a page, writes it, and has the next one fetched meanwhile; a preview walks the same way and
+writes only its plan. Raises what went wrong; whether to go on, wait or stop is decided in tasks.py.
 """
 
 from __future__ import annotations
@@ -11,19 +11,25 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import structlog
 from django.db import transaction
 
-from integrations.constants import LEASE_RENEWAL, SLICE_LENGTH
+from integrations.constants import LEASE_RENEWAL, SLICE_LENGTH, MemberChangeKind
+from integrations.github.errors import Invalid
 from integrations.models import SyncRun
-from integrations.services import departures, github_access, transitions
-from integrations.services.github_graphql_sync import MemberList, Place
+from integrations.services import departures, github_access, leases, previews, transitions
+from integrations.services.departures import Verdict
+from integrations.services.github_graphql_sync import END_OF_LIST, MemberList, Place
 from integrations.services.look_ahead import LookAhead
 from integrations.services.roster import write_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from integrations.services.transitions import Lease
+    from integrations.github.http import GitHubClient
+    from integrations.services.leases import Lease
+
+logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,7 @@ class MemberSyncResult:
     unchanged: int
     returned: int
     departed: int
+    held: int
     failed: int
 
     @classmethod
@@ -45,6 +52,7 @@ class MemberSyncResult:
             unchanged=run.unchanged_count,
             returned=run.returned_count,
             departed=run.departed_count,
+            held=run.held_count,
             failed=run.failed_count,
         )
 
@@ -59,46 +67,88 @@ def sync_members(lease: Lease, *, should_stop: Callable[[], bool]) -> bool:
     then stays, with its checkpoint.
     """
     run, integration = lease.run, lease.run.integration
-    credential = github_access.credential_of(integration)
     client = github_access.client_of(integration)
-    if not run.page_count:
-        reason = github_access.check_membership(client, integration)
-        if reason:
-            transitions.doubt(lease, reason)
-    assert integration.organization_id is not None  # a run starts only with an organisation
-    members = MemberList(client, integration.organization_login, integration.organization_id)
-    place = Place.parse(run.cursor, first=run.page_size, with_email=credential.reads_email)
-    if not _walk(lease, members, place=place, should_stop=should_stop):
-        transitions.release(lease)
-        return False
-    _finish(lease)
-    return True
-
-
-def _walk(
-    lease: Lease, members: MemberList, *, place: Place, should_stop: Callable[[], bool]
-) -> bool:
-    """Write page after page until the end of the list (True) or of the slice (False)."""
     ends_at = time.monotonic() + SLICE_LENGTH.total_seconds()
 
     def may_go_on() -> bool:
         return not should_stop() and time.monotonic() < ends_at
 
+    if not run.page_count:
+        _doubt_unless_member(lease, client)
+    if run.applies is not None:
+        is_read = previews.write_planned(lease, may_go_on=may_go_on)
+    else:
+        is_read = _walk(lease, client, may_go_on=may_go_on)
+    if not is_read:
+        leases.release(lease)
+        return False
+    _finish(lease, _verdict(lease, client))
+    return True
+
+
+def _doubt_unless_member(lease: Lease, client: GitHubClient) -> None:
+    """Check whose list this token is shown, before the first page. Raises SyncRefused."""
+    doubt = github_access.check_membership(client, lease.run.integration)
+    if doubt:
+        leases.doubt(lease, doubt)
+
+
+def _walk(lease: Lease, client: GitHubClient, *, may_go_on: Callable[[], bool]) -> bool:
+    """Write page after page until the end of the list (True) or of the slice (False)."""
+    run, integration = lease.run, lease.run.integration
+    assert integration.organization_id is not None  # a run starts only with an organisation
+    assert integration.credential is not None  # client_of() has refused otherwise
+    members = MemberList(client, integration.organization_login, integration.organization_id)
+    with_email = integration.credential.reads_email
+    if run.cursor == END_OF_LIST:
+        return True
+    place = Place.parse(run.cursor, first=run.page_size, with_email=with_email)
+    try:
+        return _write_pages(lease, members, place, may_go_on=may_go_on)
+    except Invalid:
+        if run.cursor != str(place) or place.is_beginning:
+            raise
+        # The cursor that we resumed from is not GitHub's any more: the list from its beginning.
+        logger.warning("cursor lost, reading from the beginning", run_id=run.pk)
+        leases.restart(lease)
+        beginning = Place(first=run.page_size, with_email=with_email)
+        return _write_pages(lease, members, beginning, may_go_on=may_go_on)
+
+
+def _write_pages(
+    lease: Lease, members: MemberList, place: Place, *, may_go_on: Callable[[], bool]
+) -> bool:
+    write = previews.plan_page if lease.run.is_preview else write_page
     with LookAhead(members.page_at, place, may_go_on=may_go_on) as ahead:
         while page := ahead.next_page(
-            every_s=LEASE_RENEWAL.total_seconds(), meanwhile=partial(transitions.renew, lease)
+            every_s=LEASE_RENEWAL.total_seconds(), meanwhile=partial(leases.renew, lease)
         ):
-            write_page(lease, page)
+            write(lease, page)
     return not ahead.ended_early
 
 
-def _finish(lease: Lease) -> None:
-    """Conclude who left, if the list allows it, and complete the run: one transaction."""
+def _verdict(lease: Lease, client: GitHubClient) -> Verdict:
+    """Say who left: what this walk found, or for a preview that is applied, what that one found."""
+    preview = lease.run.applies
+    if preview is None:
+        return departures.judge(lease, client)
+    if preview.sweep_blocked_by:
+        return Verdict(preview.sweep_blocked_by)
+    held = previews.planned_absentees(preview, MemberChangeKind.HELD)
+    departed = previews.planned_absentees(preview, MemberChangeKind.LEFT)
+    return departures.confirmed(lease, client, departed, held=held)
+
+
+def _finish(lease: Lease, verdict: Verdict) -> None:
+    """Write down who left, if the list allows it, and complete the run: one transaction."""
     run = lease.run
     with transaction.atomic():
-        doubt = departures.doubt_about(run)
-        if not doubt:
-            run.departed_count = departures.sweep(run)
+        if run.is_preview:
+            previews.plan_verdict(run, verdict)
+        else:
+            departures.conclude(run, verdict)
         transitions.complete(
-            lease, result=MemberSyncResult.of(run).as_dict(), sweep_blocked_by=doubt
+            lease,
+            result=MemberSyncResult.of(run).as_dict(),
+            sweep_blocked_by=verdict.doubt,
         )

@@ -16,20 +16,21 @@ from integrations.constants import (
     ACTIVE_RUN_STATUSES,
     MAX_FRUITLESS_CLAIMS,
     MAX_WAITS,
+    REFRESH_WAIT,
     RESEND_AFTER,
     RESEND_AFTER_MAX,
     WAIT_MAX,
     WAIT_WITHOUT_FIGURE,
-    CredentialStatus,
 )
 from integrations.github.errors import BadCredentials, GitHubError, RateLimited, SamlRequired
-from integrations.models import IntegrationCredential, SyncRun
-from integrations.services import transitions
+from integrations.models import CredentialUnreadable, SyncRun
+from integrations.services import credentials, transitions
+from integrations.services.credentials import Refreshing
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from integrations.services.transitions import Lease
+    from integrations.services.leases import Lease
 
 logger = structlog.get_logger(__name__)
 
@@ -47,16 +48,19 @@ def settle(lease: Lease, error: GitHubError) -> None:
     if isinstance(error, RateLimited):
         _wait_for_github(lease, error)
     elif isinstance(error, BadCredentials):
-        _mark_revoked(run)
-        transitions.fail(run, error.reason, lease=lease)
-    elif error.permanent or run.fruitless_claim_count >= MAX_FRUITLESS_CLAIMS:
+        _settle_refused_token(lease, error)
+    else:
+        _try_again_or_fail(lease, error)
+
+
+def _try_again_or_fail(lease: Lease, error: GitHubError) -> None:
+    run = lease.run
+    if error.permanent or run.fruitless_claim_count >= MAX_FRUITLESS_CLAIMS:
         url = error.url if isinstance(error, SamlRequired) else ""
         transitions.fail(run, error.reason, lease=lease, url=url)
-    else:
-        delay = FAULT_BACKOFF * 2 ** max(0, run.fruitless_claim_count - 1)
-        transitions.wait(
-            lease, resume_at=timezone.now() + delay, reason=error.reason, is_fault=True
-        )
+        return
+    delay = FAULT_BACKOFF * 2 ** max(0, run.fruitless_claim_count - 1)
+    transitions.wait(lease, resume_at=timezone.now() + delay, reason=error.reason, is_fault=True)
 
 
 def _wait_for_github(lease: Lease, error: RateLimited) -> None:
@@ -71,14 +75,25 @@ def _wait_for_github(lease: Lease, error: RateLimited) -> None:
     transitions.wait(lease, resume_at=resume_at, reason=error.reason)
 
 
-def _mark_revoked(run: SyncRun) -> None:
-    """Stop using a token that GitHub refused: asking on locks the person out of GitHub."""
-    credential = run.integration.credential
-    if credential is not None:
-        # By its ciphertext too: a token pasted meanwhile is a new one, and not refused.
-        IntegrationCredential.objects.filter(
-            pk=credential.pk, encrypted_access_token=credential.encrypted_access_token
-        ).update(status=CredentialStatus.REVOKED, revoked_at=timezone.now())
+def _settle_refused_token(lease: Lease, error: BadCredentials) -> None:
+    """Get a fresh token and go on, or stop using the one that GitHub refused."""
+    credential = lease.run.integration.credential
+    try:
+        outcome = credentials.refresh(credential) if credential else Refreshing.IMPOSSIBLE
+    except CredentialUnreadable as exc:
+        transitions.fail(lease.run, exc.reason, lease=lease)
+        return
+    except GitHubError as exc:
+        # GitHub's sign-in pages are down; the refresh token is as good as it was.
+        _try_again_or_fail(lease, exc)
+        return
+    if outcome is Refreshing.IMPOSSIBLE:
+        if credential is not None:
+            credentials.revoke(credential)
+        transitions.fail(lease.run, error.reason, lease=lease)
+        return
+    pause = REFRESH_WAIT if outcome is Refreshing.ELSEWHERE else timedelta(0)
+    transitions.wait(lease, resume_at=timezone.now() + pause, reason="token_refreshed")
 
 
 def give_up_if_fruitless(lease: Lease) -> bool:

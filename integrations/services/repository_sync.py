@@ -9,7 +9,7 @@ from django.db import transaction
 from integrations.github import rest
 from integrations.github.errors import Forbidden, NotFound, SamlRequired
 from integrations.models import RepositoryAccess, TrackedRepository
-from integrations.services import transitions
+from integrations.services import leases, transitions
 from integrations.services.github_access import client_of
 from integrations.services.repository_list import LISTED_FIELDS, as_row
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from integrations.github.http import GitHubClient
     from integrations.github.rest import Collaborator
-    from integrations.services.transitions import Lease
+    from integrations.services.leases import Lease
 
 
 def sync_repository(lease: Lease, *, should_stop: Callable[[], bool]) -> bool:
@@ -49,7 +49,7 @@ def _people(lease: Lease, client: GitHubClient, full_name: str) -> dict[int, Col
     try:
         for page in rest.collaborators(client, full_name):
             people.update({person.id: person for person in page})
-            transitions.renew(lease)
+            leases.renew(lease)
     except SamlRequired:
         raise
     except (Forbidden, NotFound):

@@ -13,8 +13,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from integrations.constants import DeactivatedBy, MemberChangeKind, MemberRole
-from integrations.models import MemberChange, TeamMember
-from integrations.services import transitions
+from integrations.models import HeldDeparture, MemberChange, TeamMember
+from integrations.services import leases, transitions
+from integrations.services.github_graphql_sync import END_OF_LIST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from integrations.github.members import RemoteMember
     from integrations.models import SyncRun, User
     from integrations.services.github_graphql_sync import FetchedPage
-    from integrations.services.transitions import Lease
+    from integrations.services.leases import Lease
 
 UPSERTED_FIELDS: Final = [
     "github_username",
@@ -36,6 +37,7 @@ UPSERTED_FIELDS: Final = [
     "deactivated_by",
     "left_at",
     "updated_at",
+    "kept_at",
     "last_seen_run_id",
 ]
 COMPARED_FIELDS: Final = (
@@ -71,8 +73,16 @@ class PagePlan:
         """Plan for one person; one whom this run has seen already is passed over."""
         if row is None:
             self._add_new(remote)
-        elif row.last_seen_run_id != self.run.mark:
+        elif getattr(row, self.run.mark_field) != self.run.mark:
             self._add_known(remote, row)
+
+    def counts(self) -> dict[str, int]:
+        return {
+            "created_count": len(self.joined),
+            "updated_count": self.updated_count,
+            "unchanged_count": self.unchanged_count,
+            "returned_count": self.returned_count,
+        }
 
     def joined_changes(self) -> list[MemberChange]:
         return [self._change(row, MemberChangeKind.JOINED) for row in self.joined]
@@ -109,7 +119,9 @@ class PagePlan:
         if moved or returned:
             row.updated_at = self.at
             self.has_changed_row = True
-        row.last_seen_run_id = self.run.mark
+        if row.kept_at:
+            row.kept_at, self.has_changed_row = None, True
+        setattr(row, self.run.mark_field, self.run.mark)
         self.rows.append(row)
 
     def _apply(self, remote: RemoteMember, row: TeamMember) -> dict[str, list[Any]]:
@@ -157,26 +169,19 @@ def write_page(lease: Lease, page: FetchedPage) -> None:
     """Write one page and its checkpoint in one transaction. Raises LeaseLost: nothing written."""
     run = lease.run
     with transaction.atomic():
-        plan = _plan(run, page)
+        plan = plan_for(run, page)
         _write(plan)
-        transitions.checkpoint(
+        leases.checkpoint(
             lease,
-            counts={
-                "created_count": len(plan.joined),
-                "updated_count": plan.updated_count,
-                "unchanged_count": plan.unchanged_count,
-                "returned_count": plan.returned_count,
-                "failed_count": page.skipped_count,
-                "page_count": 1,
-                "point_count": page.point_count,
-            },
-            cursor=str(page.next_place or ""),
+            counts=plan.counts() | page.counts(),
+            cursor=str(page.next_place or END_OF_LIST),
             page_size=page.place.first,
             expected_count=run.expected_count if page.total_count is None else page.total_count,
         )
 
 
-def _plan(run: SyncRun, page: FetchedPage) -> PagePlan:
+def plan_for(run: SyncRun, page: FetchedPage) -> PagePlan:
+    """Work out what a page does to the roster; nothing is written. Called in a transaction."""
     plan = PagePlan(run=run, at=timezone.now(), known_fields=page.known_fields)
     people = {remote.github_id: remote for remote in page.members}
     # Locked, so that a switch by hand waits for this page instead of being overwritten by it.
@@ -194,17 +199,18 @@ def _write(plan: PagePlan) -> None:
     if plan.has_changed_row:
         TeamMember.objects.upsert(plan.rows, update_fields=UPSERTED_FIELDS)
     elif plan.rows:
-        _mark(plan.run, plan.rows)
+        mark_seen(plan.run, plan.rows)
     if plan.changes:
         MemberChange.objects.bulk_create([*plan.joined_changes(), *plan.changes])
     elif plan.joined:
         MemberChange.objects.write_joined(plan.run, [row.github_id for row in plan.joined])
 
 
-def _mark(run: SyncRun, rows: Iterable[TeamMember]) -> None:
+def mark_seen(run: SyncRun, rows: Iterable[TeamMember]) -> None:
+    """Mark these people as seen by this walk: the mark of mark and sweep."""
     TeamMember.objects.filter(
         team_id=run.integration.team_id, github_id__in=[row.github_id for row in rows]
-    ).update(last_seen_run_id=run.mark)
+    ).update(**{run.mark_field: run.mark})
 
 
 def switch_member(member: TeamMember, *, active: bool, person: User) -> None:
@@ -214,9 +220,14 @@ def switch_member(member: TeamMember, *, active: bool, person: User) -> None:
         row = TeamMember.objects.select_for_update().get(pk=member.pk)
         if row.is_active == active:
             return
+        HeldDeparture.objects.filter(member=row).delete()
         row.is_active, row.updated_at = active, now
         row.deactivated_by = DeactivatedBy.NOBODY if active else DeactivatedBy.PERSON
-        row.save(update_fields=["is_active", "deactivated_by", "updated_at"])
+        # Somebody who left GitHub and is switched on all the same is kept, or the next sync would
+        # undo the switch.
+        row.kept_at = now if active and row.left_at else None
+        row.left_at = None if active else row.left_at
+        row.save(update_fields=["is_active", "deactivated_by", "kept_at", "left_at", "updated_at"])
         MemberChange.objects.create(
             team_id=row.team_id,
             github_id=row.github_id,
@@ -226,4 +237,4 @@ def switch_member(member: TeamMember, *, active: bool, person: User) -> None:
             at=now,
         )
         transitions.roster_changed(row.team.github)
-    member.is_active, member.deactivated_by = row.is_active, row.deactivated_by
+    member.refresh_from_db()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
-from integrations.constants import RunKind
+from integrations.constants import RETRY_FROM_PLACE_WITHIN, SYNC_STATUS_ERROR, RunKind
 from integrations.models import SyncRun
 from integrations.services import transitions
 
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
     from integrations.models import GitHubIntegration, TrackedRepository, User
 
 # A run may end between our insert that it refused and our look for it; then we insert again.
-START_ATTEMPTS = 3
+START_ATTEMPTS: Final = 3
+# Ends after which the place in GitHub's list is still good: the list itself was not in doubt.
+PLACE_KEPT_AFTER: Final = frozenset(
+    {"cancelled", "gave_up", "github_unavailable", "internal_error", "rate_limited"}
+)
 
 
 @dataclass(frozen=True)
@@ -32,24 +37,31 @@ def start_run(
     trigger: str,
     person: User | None = None,
     repository: TrackedRepository | None = None,
+    is_preview: bool = False,
+    applies: SyncRun | None = None,
 ) -> StartedRun:
     """Write the run's row and move its subject to syncing, in one transaction.
 
     A partial unique constraint allows one active run per subject, so that of any number of starts
-    at once one makes the run and the others join it.
+    at once one makes the run and the others join it. `applies` is the preview whose list the run
+    writes instead of GitHub's.
     """
+    kind = RunKind.REPOSITORY if repository else RunKind.MEMBERS
+    kind = RunKind.PREVIEW if is_preview else kind
     for _ in range(START_ATTEMPTS):
-        active = _active_run(integration, repository)
+        active = _active_run(integration, repository, kind)
         if active is not None:
             return StartedRun(active, joined=True)
         try:
             with transaction.atomic():
                 run = SyncRun.objects.create(
                     integration=integration,
+                    organization_id=integration.organization_id,
                     repository=repository,
-                    kind=RunKind.REPOSITORY if repository else RunKind.MEMBERS,
+                    kind=kind,
                     trigger=trigger,
                     requested_by=person,
+                    **_beginning(integration, kind, applies),
                 )
                 transitions.begin(run)
         except IntegrityError:
@@ -59,14 +71,58 @@ def start_run(
 
 
 def _active_run(
-    integration: GitHubIntegration, repository: TrackedRepository | None
+    integration: GitHubIntegration, repository: TrackedRepository | None, kind: str
 ) -> SyncRun | None:
     return (
         SyncRun.objects.active()
-        .filter(
-            integration=integration,
-            repository=repository,
-            kind=RunKind.REPOSITORY if repository else RunKind.MEMBERS,
-        )
+        .filter(integration=integration, repository=repository, kind=kind)
         .first()
     )
+
+
+def _beginning(
+    integration: GitHubIntegration, kind: str, applies: SyncRun | None
+) -> dict[str, Any]:
+    """Return the columns of where a run begins: a preview's list, a failed run's place, or none."""
+    if applies is not None:
+        planned_count = applies.planned_changes.count() - applies.departed_count
+        return {
+            "applies": applies,
+            "expected_count": planned_count - applies.held_count,
+            "sweep_blocked_by": applies.sweep_blocked_by,
+        }
+    failed = _run_to_continue(integration) if kind == RunKind.MEMBERS else None
+    if failed is None:
+        return {}
+    return {
+        "continues": failed,
+        "continued_mark": failed.mark,
+        "carried_count": failed.seen_count,
+        "cursor": failed.cursor,
+        "page_size": failed.page_size,
+        "expected_count": failed.expected_count,
+        "sweep_blocked_by": failed.sweep_blocked_by
+        or ("people_skipped" if failed.failed_count else ""),
+    }
+
+
+def _run_to_continue(integration: GitHubIntegration) -> SyncRun | None:
+    """Return the failed run whose place a new one may take over, if that is sound.
+
+    Sound is: the latest run, ended a short time ago by something that leaves the list's cursors
+    valid, of the same organisation, read with the same connection.
+    """
+    latest = SyncRun.objects.of_members(integration).select_related("repository").first()
+    if latest is None or latest.status != SYNC_STATUS_ERROR or latest.finished_at is None:
+        return None
+    credential = integration.credential
+    is_sound = (
+        latest.cursor
+        and latest.applies_id is None
+        and latest.error_code in PLACE_KEPT_AFTER
+        and latest.finished_at > timezone.now() - RETRY_FROM_PLACE_WITHIN
+        and latest.organization_id == integration.organization_id
+        and credential is not None
+        and credential.connected_at < latest.created_at
+    )
+    return latest if is_sound else None

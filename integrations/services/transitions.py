@@ -7,10 +7,7 @@ nothing of GitHub and enqueues nothing.
 
 from __future__ import annotations
 
-import math
-import time
 import uuid
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +19,6 @@ from django.utils import timezone
 from integrations.constants import (
     ACTIVE_RUN_STATUSES,
     LEASE_LENGTH,
-    PROGRESS_INTERVAL,
     RUN_MOVES,
     SUBJECT_MOVES,
     SYNC_STATUS_COMPLETE,
@@ -40,47 +36,17 @@ from integrations.models import (
     TrackedRepository,
 )
 from integrations.reasons import reason_for
+from integrations.services.leases import Lease, fenced_update
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from integrations.models import User
+
 logger = structlog.get_logger(__name__)
 
-COUNT_FIELDS: Final = (
-    "created_count",
-    "updated_count",
-    "unchanged_count",
-    "returned_count",
-    "departed_count",
-    "failed_count",
-    "page_count",
-    "point_count",
-)
-
-
-class LeaseLost(Exception):
-    """Another worker holds the run, or it is over: this one must write nothing more."""
-
-
-@dataclass
-class Lease:
-    """The right to work on a run: every write of the holder is fenced by its token."""
-
-    run: SyncRun
-    token: uuid.UUID
-    _told_at_s: float = -math.inf
-
-    def may_tell(self) -> bool:
-        """Say whether it is time for another progress event: no eye follows more than ten a second.
-
-        Progress that is not told takes no revision either, so that viewers see no gap.
-        """
-        now_s = time.monotonic()
-        if now_s - self._told_at_s < PROGRESS_INTERVAL.total_seconds():
-            return False
-        self._told_at_s = now_s
-        return True
+CANCELLED: Final = "cancelled"
 
 
 def begin(run: SyncRun) -> None:
@@ -125,56 +91,6 @@ def _free(now: datetime) -> Q:
     return Q(status__in=ACTIVE_RUN_STATUSES) & unheld & due
 
 
-def renew(lease: Lease) -> None:
-    """Keep the lease while GitHub takes its time. Raises LeaseLost."""
-    _fenced_update(lease, lease_expires_at=timezone.now() + LEASE_LENGTH)
-
-
-def doubt(lease: Lease, reason: str) -> None:
-    """Write down why nobody may be concluded to have left after this run. Raises LeaseLost."""
-    _fenced_update(lease, sweep_blocked_by=reason)
-    lease.run.sweep_blocked_by = reason
-
-
-def checkpoint(
-    lease: Lease,
-    *,
-    counts: Mapping[str, int],
-    cursor: str,
-    page_size: int,
-    expected_count: int | None,
-) -> None:
-    """Write the place and the counts down, in the transaction that wrote the page's rows.
-
-    Raises LeaseLost, which undoes that transaction.
-    """
-    run = lease.run
-    for name, value in counts.items():
-        if name not in COUNT_FIELDS:
-            raise ValueError(f"{name} is no count of a run; there are {', '.join(COUNT_FIELDS)}")
-        setattr(run, name, getattr(run, name) + value)
-    run.cursor, run.page_size, run.expected_count = cursor, page_size, expected_count
-    run.fruitless_claim_count = 0
-    fields: dict[str, Any] = {name: getattr(run, name) for name in counts}
-    if lease.may_tell():
-        fields["revision"] = run.revision = Team.objects.next_revision(run.integration.team_id)
-        _publish_on_commit(run)
-    _fenced_update(
-        lease,
-        **fields,
-        cursor=cursor,
-        page_size=page_size,
-        expected_count=expected_count,
-        fruitless_claim_count=0,
-        lease_expires_at=timezone.now() + LEASE_LENGTH,
-    )
-
-
-def release(lease: Lease) -> None:
-    """Give the lease back at a checkpoint, for the next slice of work. Raises LeaseLost."""
-    _fenced_update(lease, lease_token=None, lease_expires_at=None)
-
-
 def wait(lease: Lease, *, resume_at: datetime, reason: str, is_fault: bool = False) -> None:
     """Give the lease back until `resume_at`, when the ticker sends the run again.
 
@@ -183,7 +99,7 @@ def wait(lease: Lease, *, resume_at: datetime, reason: str, is_fault: bool = Fal
     """
     run = lease.run
     with transaction.atomic():
-        _fenced_update(
+        fenced_update(
             lease,
             lease_token=None,
             lease_expires_at=None,
@@ -198,13 +114,14 @@ def complete(lease: Lease, *, result: Mapping[str, int], sweep_blocked_by: str =
     """End the run and its subject well. Raises LeaseLost."""
     run, now = lease.run, timezone.now()
     with transaction.atomic():
-        _fenced_update(
+        fenced_update(
             lease,
             status=SYNC_STATUS_COMPLETE,
             lease_token=None,
             lease_expires_at=None,
             finished_at=now,
             departed_count=run.departed_count,
+            held_count=run.held_count,
             sweep_blocked_by=sweep_blocked_by,
         )
         _move_subject(run, SYNC_STATUS_COMPLETE, completed_at=now, error="", result=dict(result))
@@ -212,7 +129,23 @@ def complete(lease: Lease, *, result: Mapping[str, int], sweep_blocked_by: str =
     logger.info("run complete", run_id=run.pk, kind=run.kind, **result)
 
 
-def fail(run: SyncRun, reason: str, *, lease: Lease | None = None, url: str = "") -> bool:
+def cancel(run: SyncRun, *, person: User | None) -> bool:
+    """End an active run because a person said so; return whether there was one to end.
+
+    A worker on it finds its lease lost at its next page, which is then not written: the roster
+    stays as the last checkpoint left it.
+    """
+    return fail(run, CANCELLED, person=person)
+
+
+def fail(
+    run: SyncRun,
+    reason: str,
+    *,
+    lease: Lease | None = None,
+    url: str = "",
+    person: User | None = None,
+) -> bool:
     """End the run and its subject in error, in the words of the reason.
 
     With a lease it is fenced and raises LeaseLost; without one it ends any active run, whoever
@@ -227,10 +160,11 @@ def fail(run: SyncRun, reason: str, *, lease: Lease | None = None, url: str = ""
         "finished_at": now,
         "error_code": words.code,
         "error_url": url,
+        "cancelled_by": person,
     }
     with transaction.atomic():
         if lease is not None:
-            _fenced_update(lease, **fields)
+            fenced_update(lease, **fields)
         elif not SyncRun.objects.active().filter(pk=run.pk).update(**fields):
             return False
         _move_subject(run, SYNC_STATUS_ERROR, error=words.sentence)
@@ -245,14 +179,6 @@ def roster_changed(integration: GitHubIntegration) -> None:
         revision = Team.objects.next_revision(integration.team_id)
         GitHubIntegration.objects.filter(pk=integration.pk).update(roster_revision=revision)
         transaction.on_commit(partial(publish.publish_roster, integration.pk), robust=True)
-
-
-def _fenced_update(lease: Lease, **fields: Any) -> None:
-    rows = SyncRun.objects.filter(
-        pk=lease.run.pk, status=SYNC_STATUS_SYNCING, lease_token=lease.token
-    )
-    if not rows.update(**fields):
-        raise LeaseLost(f"run {lease.run.pk}")
 
 
 def _move_subject(run: SyncRun, to_status: str, **fields: Any) -> None:
@@ -286,14 +212,4 @@ def _record(run: SyncRun, before: str, after: str, *, reason: str = "") -> None:
     )
     SyncRun.objects.filter(pk=run.pk).update(revision=revision)
     run.status, run.revision = after, revision
-    _publish_on_commit(run)
-
-
-def _publish_on_commit(run: SyncRun) -> None:
-    if run.kind == RunKind.MEMBERS:
-        publishing = partial(publish.publish_member_sync, run.integration_id)
-    else:
-        assert run.repository_id is not None  # held by a check constraint
-        publishing = partial(publish.publish_repository_sync, run.repository_id)
-    # Robust: whatever fails in telling is logged, and never undoes or fails what was done.
-    transaction.on_commit(publishing, robust=True)
+    publish.run_on_commit(run)

@@ -14,6 +14,7 @@ let failureCount = 0;
 
 const REACTIONS = {
   "member-sync": ({ data }) => (show(data), rosterMoved()),
+  preview: ({ data }) => show(data),
   "repository-sync": ({ data }) => show(data),
   roster: rosterMoved,
   "stream-open": beCalm,

@@ -247,6 +247,16 @@ class TestFaultsOfAPage:
         alone = members(organization)
         assert alone["edges"][0] == alone["edges"][-1]
 
+    def test_a_person_is_left_out_and_counted_or_not(
+        self, organization: SandboxOrganization
+    ) -> None:
+        whole = members(organization)
+        organization.fault("missing_member", index=1, times=1)
+        organization.fault("missing_member", index=1, counted=True, after=1, times=1)
+        first, second = members(organization), members(organization)
+        assert first["edges"] == second["edges"] == [whole["edges"][0], *whole["edges"][2:]]
+        assert second["totalCount"] == first["totalCount"] + 1 == whole["totalCount"]
+
 
 class TestScope:
     def test_it_lets_the_first_calls_pass(self, organization: SandboxOrganization) -> None:

@@ -1,6 +1,6 @@
 """`manage.py run_scheduler`: the ticker. Any number of them may run side by side.
 
-It only keeps the time; `services/recovery.py` decides what is due, and each row goes to one ticker.
+It only keeps the time; `tasks.send_due_work` does what is due, and each row goes to one ticker.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 from redis.exceptions import RedisError
 
 from integrations.constants import TICK_INTERVAL
-from integrations.tasks import send_due_runs
+from integrations.tasks import send_due_work
 
 logger = structlog.get_logger(__name__)
 
@@ -56,7 +56,7 @@ class Ticker:
         """Send what is due; a database or a queue that is away is for the next tick."""
         close_old_connections()
         try:
-            send_due_runs()
+            send_due_work()
         except (DatabaseError, InterfaceError, RedisError) as exc:
             if not self._is_failing:
                 logger.warning("tick failed, will go on trying", error=str(exc))

@@ -96,6 +96,11 @@ KNOWN_FAULTS: dict[str, KnownFault] = {
         "No edges though hasNextPage; the cursor moves on unless `advance` is false.", advance=True
     ),
     "duplicate_member": _page("Somebody of the page before comes once more (page 1: twice)."),
+    "missing_member": _page(
+        "The edge at `index` is left out; totalCount counts them all the same if `counted`.",
+        index=0,
+        counted=False,
+    ),
     "organization_null": KnownFault("data.organization is null, without an error.", kind="graphql"),
     "organization_id_changed": KnownFault(
         "The login belongs to an organisation with another id, `by` more: GET /orgs/{org} and "

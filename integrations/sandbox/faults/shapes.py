@@ -67,6 +67,15 @@ def _duplicate_member(page: Page, fault: Fault) -> Page:
     return page | {"edges": [before, *edges] if before else [*edges, *edges[:1]]}
 
 
+def _missing_member(page: Page, fault: Fault) -> Page:
+    edges = list(page["edges"])
+    if not edges:
+        return page
+    del edges[_index(edges, fault)]
+    total_count = page["totalCount"] - (0 if fault.params["counted"] else 1)
+    return page | {"edges": edges, "totalCount": total_count}
+
+
 def _resource_limits_exceeded(page: Page, fault: Fault) -> Page:
     """Keep half the page. GitHub puts an error where it stopped and leaves the rest null."""
     edges = page["edges"]
@@ -110,6 +119,7 @@ SHAPES: dict[str, Shape] = {
     "cursor_stuck": _cursor_stuck,
     "cursor_null": _cursor_null,
     "empty_page": _empty_page,
+    "missing_member": _missing_member,
     "duplicate_member": _duplicate_member,
     "resource_limits_exceeded": _resource_limits_exceeded,
 }

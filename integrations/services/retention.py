@@ -1,0 +1,65 @@
+"""Forget history that is older than its team wants it kept, a batch at a time."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from django.db.models import Max, Q
+
+from integrations.constants import PREVIEW_KEPT_FOR, PRUNE_BATCH_SIZE, PRUNE_INTERVAL
+from integrations.models import GitHubIntegration, MemberChange, PlannedChange, SyncRun
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+logger = structlog.get_logger(__name__)
+
+
+def prune(now: datetime) -> int:
+    """Delete a batch of what is too old, for each team whose turn it is; return how many rows.
+
+    A team's turn is claimed by moving it on, so that two tickers never do the same work. A team
+    with more than a batch of each kind has its next turn at once.
+    """
+    deleted_count = 0
+    due = Q(next_prune_at__isnull=True) | Q(next_prune_at__lte=now)
+    for integration in GitHubIntegration.objects.filter(due).order_by("next_prune_at")[:100]:
+        mine = GitHubIntegration.objects.filter(
+            pk=integration.pk, next_prune_at=integration.next_prune_at
+        )
+        if mine.update(next_prune_at=now + PRUNE_INTERVAL):
+            counts = [_delete_batch(rows) for rows in _outdated(integration, now)]
+            deleted_count += sum(counts)
+            if max(counts) >= PRUNE_BATCH_SIZE:
+                GitHubIntegration.objects.filter(pk=integration.pk).update(next_prune_at=now)
+    if deleted_count:
+        logger.info("history pruned", row_count=deleted_count)
+    return deleted_count
+
+
+def _outdated(integration: GitHubIntegration, now: datetime) -> list[QuerySet[Any]]:
+    plans = PlannedChange.objects.filter(
+        run__integration=integration, run__finished_at__lt=now - PREVIEW_KEPT_FOR
+    )
+    if integration.history_days is None:
+        return [plans]
+    before = now - timedelta(days=integration.history_days)
+    changes = MemberChange.objects.filter(team_id=integration.team_id, at__lt=before)
+    # The newest run of each subject stays: the live card and its replay read it.
+    newest = (
+        integration.runs.order_by()
+        .values("kind", "repository")
+        .annotate(newest=Max("pk"))
+        .values("newest")
+    )
+    runs = SyncRun.objects.filter(integration=integration, finished_at__lt=before)
+    return [plans, changes, runs.exclude(pk__in=newest)]
+
+
+def _delete_batch(rows: QuerySet[Any]) -> int:
+    """Delete the oldest of these rows, with what hangs on them; return how many of them."""
+    keys = list(rows.order_by("pk").values_list("pk", flat=True)[:PRUNE_BATCH_SIZE])
+    rows.model._default_manager.filter(pk__in=keys).delete()
+    return len(keys)

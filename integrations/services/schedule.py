@@ -1,0 +1,110 @@
+"""The nightly full read: when each team's is due, and starting what is.
+
+The plan is a column: a ticker claims it by writing the next night into it, so that each night is
+started by one ticker only, and one that nobody was there for is caught up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import structlog
+from django.db import transaction
+from django.db.models import Q
+
+from integrations.constants import SCHEDULE_JITTER, RunTrigger
+from integrations.models import GitHubIntegration
+from integrations.services.runs import start_run
+
+if TYPE_CHECKING:
+    from integrations.models import SyncRun
+
+logger = structlog.get_logger(__name__)
+
+# What one look of the ticker starts: after a long outage the rest waits for the next look.
+BATCH_SIZE: Final = 500
+
+
+def plan(integration: GitHubIntegration, *, now: datetime) -> None:
+    """Write down when the next read is due after now; none while it is off or unconnected."""
+    wanted = (
+        integration.schedule_enabled and integration.is_connected and integration.has_organization
+    )
+    integration.next_sync_at = next_night(integration, after=now) if wanted else None
+    integration.save(update_fields=["next_sync_at"])
+
+
+def next_night(integration: GitHubIntegration, *, after: datetime) -> datetime:
+    """Return the integration's first instant after `after`, in UTC."""
+    today = after.astimezone(zone_of(integration)).date()
+    # The window may begin before midnight: yesterday's is looked at too.
+    nights = (_instant(integration, today + timedelta(days=days)) for days in range(-1, 4))
+    return next(at for at in nights if at > after)
+
+
+def zone_of(integration: GitHubIntegration) -> ZoneInfo:
+    """Return the team's time zone; UTC for one that this machine doesn't know any more."""
+    try:
+        return ZoneInfo(integration.schedule_time_zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo("UTC")
+
+
+def _instant(integration: GitHubIntegration, day: date) -> datetime:
+    """Return the integration's instant in the window that begins on this day.
+
+    A hash spreads the integrations over the window, evenly and the same every night; another one,
+    of the date as well, moves each a little.
+    """
+    begins_at = datetime.combine(
+        day, time(integration.schedule_from_hour), tzinfo=zone_of(integration)
+    ).astimezone(UTC)
+    length_s = integration.schedule_hours * 3600
+    jitter_s = int(SCHEDULE_JITTER.total_seconds())
+    place_s = jitter_s + _hash(f"{integration.pk}") % (length_s - 2 * jitter_s)
+    moved_s = _hash(f"{integration.pk} {day}") % (2 * jitter_s + 1) - jitter_s
+    return begins_at + timedelta(seconds=place_s + moved_s)
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
+
+
+def start_due(now: datetime) -> list[SyncRun]:
+    """Start the reads that are due, each by one ticker; return the runs that this one made.
+
+    Nothing is started beside a run that is under way, nor with a refused credential.
+    """
+    _plan_missing(now)
+    due = GitHubIntegration.objects.filter(next_sync_at__lte=now).select_related("credential")
+    runs = [_start(integration, now) for integration in due.order_by("next_sync_at")[:BATCH_SIZE]]
+    return [run for run in runs if run is not None]
+
+
+def _start(integration: GitHubIntegration, now: datetime) -> SyncRun | None:
+    """Claim one night and start its run, in one transaction: both or neither."""
+    seen = integration.next_sync_at
+    integration.next_sync_at = next_night(integration, after=now)
+    with transaction.atomic():
+        rows = GitHubIntegration.objects.filter(pk=integration.pk, next_sync_at=seen)
+        if not rows.update(next_sync_at=integration.next_sync_at):
+            return None
+        if integration.credential is None or not integration.credential.is_active:
+            return None
+        started = start_run(integration, trigger=RunTrigger.SCHEDULE)
+    if started.joined:
+        return None
+    logger.info("nightly read started", run_id=started.run.pk, due_at=str(seen))
+    return started.run
+
+
+def _plan_missing(now: datetime) -> None:
+    """Give a time to integrations that have none, and take it from those that want none."""
+    unwanted = Q(schedule_enabled=False) | Q(credential=None) | Q(organization_id=None)
+    GitHubIntegration.objects.filter(unwanted, next_sync_at__isnull=False).update(next_sync_at=None)
+    missing = GitHubIntegration.objects.filter(next_sync_at=None).exclude(unwanted)
+    for integration in missing[:BATCH_SIZE]:
+        plan(integration, now=now)
