@@ -112,25 +112,31 @@ class Record:
 
     interruptions: list[Interruption] = field(default_factory=list)
     kills: list[datetime] = field(default_factory=list)
-    # By run: pages asked for more often than written, and those of them that had been answered.
-    asked_again: dict[int, int] = field(default_factory=dict)
+    # By interruption: pages that had been answered and were not written yet.
     read_again: list[int] = field(default_factory=list)
+    # By run: how often it was cut off, and how many pages more were asked for than written.
+    asked_again: list[tuple[int, int]] = field(default_factory=list)
     run_count: int = 0
 
-    def note_kill(self, at: datetime, sites: list[Site]) -> int:
+    def note_kill(self, at: datetime, sites: list[Site]) -> None:
         """Write down whom the kill cut off: runs whose lease is held though nobody is there."""
         self.kills.append(at)
         by_run = {site.run.pk: site for site in sites if site.run is not None}
         cut_off = SyncRun.objects.active().filter(pk__in=by_run, lease_token__isnull=False)
         known = {(one.run_id, one.attempt) for one in self.interruptions}
-        new = [run for run in cut_off if (run.pk, run.claim_count) not in known]
-        for run in new:
-            self.interruptions.append(Interruption(run.pk, run.claim_count, at, run.page_count))
-            answered = [
-                call for call in by_run[run.pk].page_calls_of_run() if call <= at.timestamp()
-            ]
-            self.read_again.append(len(answered) - run.page_count)
-        return len(new)
+        for run in cut_off:
+            if (run.pk, run.claim_count) not in known:
+                calls = by_run[run.pk].page_calls()
+                self._note_interruption(run, at, calls)
+
+    def _note_interruption(self, run: SyncRun, at: datetime, calls: list[float]) -> None:
+        """Add one, with the pages that had been answered to this worker and were not written."""
+        before = [one.page_count for one in self.interruptions if one.run_id == run.pk]
+        written = run.page_count - (before[-1] if before else 0)
+        since = _claimed_at(run.pk, attempt=run.claim_count).timestamp()
+        answered = [call for call in calls if since <= call <= at.timestamp()]
+        self.interruptions.append(Interruption(run.pk, run.claim_count, at, run.page_count))
+        self.read_again.append(len(answered) - written)
 
     def note_end(self, site: Site) -> None:
         """Check a run that is over, and count the pages that it asked for again."""
@@ -140,12 +146,11 @@ class Record:
         assert run.status == SYNC_STATUS_COMPLETE, (run.status, run.error_code)
         assert run.sweep_blocked_by == ""
         assert site.roster() == site.truth()
-        self.asked_again[run.pk] = len(site.page_calls_of_run()) - run.page_count
+        asked_again = len(site.page_calls_of_run()) - run.page_count
+        cut_off_count = sum(one.run_id == run.pk for one in self.interruptions)
+        self.asked_again.append((cut_off_count, asked_again))
         self.run_count += 1
         site.ended_count += 1
-
-    def interruptions_of(self, run_id: int) -> int:
-        return sum(one.run_id == run_id for one in self.interruptions)
 
     def pauses_s(self) -> list[float]:
         """Return how long each run cut off stood still: until its next claim, after the last kill.
@@ -170,7 +175,7 @@ def now() -> datetime:
     return timezone.now()
 
 
-def counts_of(values: list[int]) -> dict[int, int]:
+def counts_of(values: list[Any]) -> dict[Any, int]:
     return {value: values.count(value) for value in sorted(set(values))}
 
 
@@ -182,6 +187,6 @@ def as_facts(record: Record) -> dict[str, Any]:
         "runs": record.run_count,
         "pages written at the cut": counts_of([one.page_count for one in record.interruptions]),
         "read again": counts_of(record.read_again),
-        "asked again, by run": counts_of(list(record.asked_again.values())),
+        "cut off, asked again": counts_of(record.asked_again),
         "longest pause": round(max(record.pauses_s()), 1),
     }
