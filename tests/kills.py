@@ -133,7 +133,7 @@ class Record:
         """Add one, with the pages that had been answered to this worker and were not written."""
         before = [one.page_count for one in self.interruptions if one.run_id == run.pk]
         written = run.page_count - (before[-1] if before else 0)
-        since = _claimed_at(run.pk, attempt=run.claim_count).timestamp()
+        since = claimed_at(run.pk, attempt=run.claim_count).timestamp()
         answered = [call for call in calls if since <= call <= at.timestamp()]
         self.interruptions.append(Interruption(run.pk, run.claim_count, at, run.page_count))
         self.read_again.append(len(answered) - written)
@@ -160,12 +160,12 @@ class Record:
         return [self._pause_s(one) for one in self.interruptions]
 
     def _pause_s(self, cut_off: Interruption) -> float:
-        claimed_at = _claimed_at(cut_off.run_id, attempt=cut_off.attempt + 1)
-        last_kill = max(kill for kill in self.kills if cut_off.killed_at <= kill <= claimed_at)
-        return (claimed_at - last_kill).total_seconds()
+        goes_on_at = claimed_at(cut_off.run_id, attempt=cut_off.attempt + 1)
+        last_kill = max(kill for kill in self.kills if cut_off.killed_at <= kill <= goes_on_at)
+        return (goes_on_at - last_kill).total_seconds()
 
 
-def _claimed_at(run_id: int, *, attempt: int) -> datetime:
+def claimed_at(run_id: int, *, attempt: int) -> datetime:
     claims = StatusTransition.objects.filter(run=run_id, attempt=attempt).order_by("pk")
     at: datetime = claims[0].at
     return at

@@ -16,7 +16,7 @@ from django.db.models import Sum
 
 from integrations.constants import SYNC_STATUS_COMPLETE
 from integrations.models import StatusTransition, SyncRun
-from tests.kills import Record, Site, as_facts, now
+from tests.kills import Record, Site, as_facts, claimed_at, now
 from tests.processes import Process
 from tests.stack import database_url
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tests.processes import Valkey
     from tests.sandbox_control import SandboxControl
     from tests.stack import Stack
 
@@ -137,6 +138,45 @@ class TestAWorkerKilledAgainAndAgain:
         assert record.run_count >= SITE_COUNT
         assert max(record.pauses_s()) <= GOES_ON_WITHIN_S
         assert max(record.read_again) <= 1
+        # Asking ahead can have had one more on its way, which nobody had read.
+        assert all(again <= 2 * cut_off_count for cut_off_count, again in record.asked_again)
         assert StatusTransition.objects.filter(to_status=SYNC_STATUS_COMPLETE).count() == (
             record.run_count
         )
+
+
+class TestEverythingElseThatDies:
+    @SCHEDULER_ONLY
+    def test_a_wait_outlives_the_ticker_and_all_that_valkey_held(
+        self,
+        worker: Process,
+        stack: Stack,
+        sandbox: SandboxControl,
+        valkey: Valkey,
+        wait_until: Callable[..., None],
+    ) -> None:
+        waiting = [Site.make(sandbox, size=SIZE, latency_ms=50) for _ in range(3)]
+        for after, site in enumerate(waiting, start=2):
+            site.organization.fault("secondary_rate_limit", retry_after=8, after=after, times=1)
+        busy = Site.make(sandbox, size=SIZE, latency_ms=400)
+        runs = [site.start() for site in [*waiting, busy]]
+        rows = SyncRun.objects.filter(pk__in=[run.pk for run in runs])
+        wait_until(lambda: rows.filter(resume_at__isnull=False).count() == 3, timeout_s=20)
+        wait_until(lambda: rows.filter(resume_at=None, page_count__gte=1).exists(), timeout_s=20)
+        until = dict(rows.filter(resume_at__isnull=False).values_list("pk", "resume_at"))
+        stack.scheduler.kill()
+        valkey.kill()
+        # The run that was being worked on needs neither of them.
+        wait_until(lambda: not rows.active().filter(resume_at=None).exists(), timeout_s=20)
+        valkey.start()
+        stack.start(["scheduler"])
+        wait_until(lambda: not rows.active().exists(), timeout_s=40)
+        record = Record()
+        for site in [*waiting, busy]:
+            record.note_end(site)
+        assert record.asked_again == [(0, 1), (0, 1), (0, 1), (0, 0)]
+        for run_id, resume_at in until.items():
+            assert claimed_at(run_id, attempt=2) >= resume_at
+        assert set(rows.values_list("pk", "wait_count")) == {
+            (run.pk, int(run.pk in until)) for run in runs
+        }
