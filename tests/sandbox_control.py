@@ -97,5 +97,13 @@ class SandboxControl:
         made = self.ask("POST", "tokens", {"login": login, "scopes": list(granted)})
         return str(made["token"])
 
+    def pair(self, login: str, *, expires_in_s: int = 8 * 3600) -> dict[str, str]:
+        """Make a `token` that expires and its `refresh_token`; 0 s: it has expired already."""
+        scopes = ["read:org", "user:email", "repo"]
+        made: dict[str, str] = self.ask(
+            "POST", "tokens", {"login": login, "scopes": scopes, "expires_in": expires_in_s}
+        )
+        return made
+
     def revoke(self, token: str) -> None:
         self.ask("DELETE", f"tokens/{token}")

@@ -54,6 +54,9 @@ class Stack:
                     "--skip-logging", "--worker-shutdown-timeout", "5000",
                 ),
                 "scheduler": ("manage.py", "run_scheduler"),
+                # Started by name only: any number of tickers may run side by side.
+                "scheduler-2": ("manage.py", "run_scheduler"),
+                "scheduler-3": ("manage.py", "run_scheduler"),
             }.items()
         }  # fmt: skip
 
@@ -68,6 +71,9 @@ class Stack:
     @property
     def scheduler(self) -> Process:
         return self._processes["scheduler"]
+
+    def __getitem__(self, name: str) -> Process:
+        return self._processes[name]
 
     def start(self, names: Iterable[str] = ALL) -> None:
         """Start these that do not run yet, side by side, and wait until each is at work."""

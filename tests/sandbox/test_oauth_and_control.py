@@ -152,6 +152,27 @@ class TestExchange:
         assert ("access_token" in exchange(sandbox, code=code)) is is_good
 
 
+class TestRefresh:
+    def test_a_pair_is_replaced_once_and_the_old_one_ends(
+        self, sandbox: SandboxControl, organization: SandboxOrganization
+    ) -> None:
+        def is_good(token: str) -> bool:
+            headers = {"Authorization": f"Bearer {token}"}
+            answer = requests.get(f"{sandbox.url}/api/v3/user", headers=headers, timeout=30)
+            return answer.status_code == 200
+
+        pair = sandbox.pair(organization.owner)
+        asked = {"grant_type": "refresh_token", "refresh_token": pair["refresh_token"]}
+        assert is_good(pair["token"])
+        fresh = exchange(sandbox, **asked)
+        assert fresh["refresh_token"] != pair["refresh_token"]
+        assert fresh["expires_in"] == 8 * 3600
+        assert is_good(fresh["access_token"])
+        assert not is_good(pair["token"])
+        assert exchange(sandbox, **asked)["error"] == "bad_refresh_token"
+        assert not is_good(sandbox.pair(organization.owner, expires_in_s=0)["token"])
+
+
 class TestApplications:
     def token(self, sandbox: SandboxControl, organization: SandboxOrganization) -> str:
         code = decide(sandbox, "read:org", login=organization.owner)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,10 @@ class Token:
     scopes: tuple[str, ...]
     # The OAuth app it was given to; None for a personal access token.
     client_id: str | None = None
+    # The second half of a pair, as GitHub Apps get it; good for one exchange.
+    refresh_text: str = ""
+    # Unix time; None for a token that doesn't expire.
+    expires_at_s: float | None = None
 
 
 class Tokens:
@@ -40,7 +45,10 @@ class Tokens:
         yield from self._tokens.values()
 
     def get(self, text: str) -> Token | None:
-        return self._tokens.get(text)
+        token = self._tokens.get(text)
+        if token is None or token.expires_at_s is None or time.time() < token.expires_at_s:
+            return token
+        return None
 
     def add_personal(
         self, person_id: int, *, scopes: Iterable[str], text: str | None = None
@@ -57,6 +65,35 @@ class Tokens:
         for oldest in alike[: max(0, len(alike) + 1 - _TOKENS_PER_GRANT_MAX)]:
             self.revoke(oldest)
         return self._keep(token)
+
+    def add_pair(
+        self, person_id: int, *, scopes: Iterable[str], client_id: str, expires_in_s: float
+    ) -> Token:
+        """Give out a token that expires, with the refresh token that replaces it.
+
+        https://docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app/refreshing-user-access-tokens
+        """
+        return self._keep(
+            Token(
+                f"ghu_{secrets.token_hex(18)}",
+                person_id,
+                tuple(scopes),
+                client_id,
+                refresh_text=f"ghr_{secrets.token_hex(38)}",
+                expires_at_s=time.time() + expires_in_s,
+            )
+        )
+
+    def refresh(self, refresh_text: str, *, client_id: str, expires_in_s: float) -> Token | None:
+        """Replace a pair by a new one, which ends the old one; None for an unknown token."""
+        found = [one for one in self._tokens.values() if one.refresh_text == refresh_text != ""]
+        old = next((one for one in found if one.client_id == client_id), None)
+        if old is None:
+            return None
+        self.revoke(old)
+        return self.add_pair(
+            old.person_id, scopes=old.scopes, client_id=client_id, expires_in_s=expires_in_s
+        )
 
     def revoke(self, token: Token) -> None:
         self._tokens.pop(token.text, None)

@@ -8,10 +8,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from integrations.sandbox.api.scopes import parse_scopes
-from integrations.sandbox.control.reading import find_person, read_json, required
+from integrations.sandbox.control.reading import find_person, read_json, required, whole_number
 from integrations.sandbox.faults.catalogue import KNOWN_FAULTS
 from integrations.sandbox.faults.registry import FaultError
 from integrations.sandbox.state import Sandbox
+
+_EXPIRES_IN_MAX_S = 365 * 24 * 3600
 
 
 class Controls:
@@ -56,15 +58,24 @@ class Controls:
         return JSONResponse({"removed": faults.remove(faults.matching(**_filters(request)))})
 
     async def add_token(self, request: Request) -> Response:
+        """Make a personal access token; with `expires_in` seconds a pair, as GitHub Apps get."""
         facts = await read_json(request)
         person = find_person(self._sandbox, required(facts, "login"))
-        token = self._sandbox.tokens.add_personal(
-            person.id, scopes=facts.get("scopes") or (), text=facts.get("token")
-        )
-        return JSONResponse(
-            {"token": token.text, "login": person.login, "scopes": list(token.scopes)},
-            status_code=201,
-        )
+        scopes, tokens = facts.get("scopes") or (), self._sandbox.tokens
+        if "expires_in" in facts:
+            seconds = whole_number(facts, "expires_in", least=0, most=_EXPIRES_IN_MAX_S)
+            token = tokens.add_pair(
+                person.id,
+                scopes=scopes,
+                client_id=self._sandbox.options.client_id,
+                expires_in_s=seconds,
+            )
+        else:
+            token = tokens.add_personal(person.id, scopes=scopes, text=facts.get("token"))
+        made = {"token": token.text, "login": person.login, "scopes": list(token.scopes)}
+        if token.refresh_text:
+            made["refresh_token"] = token.refresh_text
+        return JSONResponse(made, status_code=201)
 
     async def revoke_token(self, request: Request) -> Response:
         token = self._sandbox.tokens.get(request.path_params["token"])

@@ -25,6 +25,9 @@ _ERRORS_PAGE = (
     "https://docs.github.com/apps/oauth-apps/maintaining-oauth-apps/"
     "troubleshooting-authorization-request-errors"
 )
+# A user token of a GitHub App lives for 8 hours, its refresh token for 6 months.
+_USER_TOKEN_S = 8 * 3600
+_REFRESH_TOKEN_S = 184 * 24 * 3600
 _TOKEN_ERRORS_PAGE = (
     "https://docs.github.com/apps/oauth-apps/maintaining-oauth-apps/"
     "troubleshooting-oauth-app-access-token-request-errors"
@@ -104,7 +107,7 @@ class OAuthWeb:
             return GitHubJSON(outcome)
         return Response(urlencode(outcome), media_type="application/x-www-form-urlencoded")
 
-    def _token_or_error(self, facts: Mapping[str, str]) -> dict[str, str]:
+    def _token_or_error(self, facts: Mapping[str, str]) -> dict[str, str | int]:
         options = self._sandbox.options
         given = (facts.get("client_id"), facts.get("client_secret"))
         if given != (options.client_id, options.client_secret):
@@ -112,6 +115,8 @@ class OAuthWeb:
                 "incorrect_client_credentials",
                 "The client_id and/or client_secret passed are incorrect.",
             )
+        if facts.get("grant_type") == "refresh_token":
+            return self._refreshed(facts.get("refresh_token", ""))
         code = self._sandbox.codes.take(facts.get("code", ""))
         if code is None or not code.is_proven_by(facts.get("code_verifier")):
             return _token_error("bad_verification_code", "The code passed is incorrect or expired.")
@@ -127,6 +132,24 @@ class OAuthWeb:
             "access_token": token.text,
             "token_type": "bearer",
             "scope": ",".join(token.scopes),
+        }
+
+    def _refreshed(self, refresh_text: str) -> dict[str, str | int]:
+        """Exchange a refresh token, which is good for this once."""
+        token = self._sandbox.tokens.refresh(
+            refresh_text, client_id=self._sandbox.options.client_id, expires_in_s=_USER_TOKEN_S
+        )
+        if token is None:
+            return _token_error(
+                "bad_refresh_token", "The refresh token passed is incorrect or expired."
+            )
+        return {
+            "access_token": token.text,
+            "expires_in": _USER_TOKEN_S,
+            "refresh_token": token.refresh_text,
+            "refresh_token_expires_in": _REFRESH_TOKEN_S,
+            "scope": ",".join(token.scopes),
+            "token_type": "bearer",
         }
 
     def _refuse(self, asked: Mapping[str, str]) -> Response | None:
@@ -183,7 +206,7 @@ def _checkbox(scope: str) -> str:
     )
 
 
-def _token_error(error: str, description: str) -> dict[str, str]:
+def _token_error(error: str, description: str) -> dict[str, str | int]:
     uri = f"{_TOKEN_ERRORS_PAGE}/#{error.replace('_', '-')}"
     return {"error": error, "error_description": description, "error_uri": uri}
 
