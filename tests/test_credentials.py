@@ -73,10 +73,10 @@ class TestRefreshing:
         assert run.status == SYNC_STATUS_COMPLETE
         assert run.claim_count == 1
 
-    def test_of_twenty_workers_one_refreshes_and_the_others_use_its_pair(
+    def test_of_eight_workers_one_refreshes_and_the_others_use_its_pair(
         self, credential: IntegrationCredential
     ) -> None:
-        gate, outcomes = threading.Barrier(20), []
+        gate, outcomes = threading.Barrier(8), []
 
         def refused() -> None:
             mine = IntegrationCredential.objects.get(pk=credential.pk)
@@ -91,13 +91,13 @@ class TestRefreshing:
             finally:
                 connection.close()
 
-        threads = [threading.Thread(target=refused) for _ in range(20)]
+        threads = [threading.Thread(target=refused) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         credential.refresh_from_db()
-        assert outcomes == [(Refreshing.DONE, credential.access_token)] * 20
+        assert outcomes == [(Refreshing.DONE, credential.access_token)] * 8
         assert credential.refresh_claimed_at is None
 
     def test_a_fresh_token_that_is_refused_too_is_not_refreshed_again(
