@@ -1,0 +1,111 @@
+"""What must hold after every step, and what must hold once everything has come to rest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from integrations.constants import (
+    SYNC_STATUS_COMPLETE,
+    SYNC_STATUS_ERROR,
+    SYNC_STATUS_PENDING,
+    SYNC_STATUS_SYNCING,
+    DeactivatedBy,
+)
+from integrations.models import StatusTransition, Team
+
+if TYPE_CHECKING:
+    from tests.properties.github_side import LivingOrganization
+    from tests.properties.product_side import ConnectedTeam
+
+FINAL = {SYNC_STATUS_COMPLETE, SYNC_STATUS_ERROR}
+
+
+def check_runs(product: ConnectedTeam) -> None:
+    """At most one run is active, only an active one is held, and the status says which it is."""
+    runs = product.runs
+    active = [run for run in runs if run.is_active]
+    assert len(active) <= 1, active
+    held = [run for run in runs if run.lease_token is not None]
+    assert set(held) <= set(active), held
+    product.integration.refresh_from_db()
+    status = product.integration.member_sync_status
+    if active:
+        assert status == SYNC_STATUS_SYNCING
+    elif runs:
+        assert status == runs[-1].status
+        assert status in FINAL
+    else:
+        assert status == SYNC_STATUS_PENDING
+
+
+def check_people(product: ConnectedTeam, company: LivingOrganization) -> None:
+    """Nobody is there twice, and nobody who never left is taken for departed."""
+    rows = list(product.team.members.all())
+    twice = [one for one, count in Counter(row.github_id for row in rows).items() if count > 1]
+    assert not twice
+    wronged = [
+        row
+        for row in rows
+        if row.deactivated_by == DeactivatedBy.SYNC
+        and row.github_id in company.inside - company.were_out
+    ]
+    assert not wronged, f"never left GitHub, and are said to have left: {wronged}"
+
+
+def check_revisions(product: ConnectedTeam) -> None:
+    """The moves carry the team's numbers in rising order."""
+    rows = StatusTransition.objects.filter(team=product.team).order_by("pk")
+    revisions = list(rows.values_list("revision", flat=True))
+    assert all(before < after for before, after in pairwise(revisions)), revisions
+    if revisions:
+        assert revisions[-1] <= Team.objects.get(pk=product.team.pk).revision
+
+
+def check_events(heard: list[int], *, undisturbed: bool) -> None:
+    """The live events' numbers never fall; with no worker lost, none is missing and none doubled.
+
+    One that stalls before its event tells the present state when it wakes: a number heard before.
+    """
+    assert heard == sorted(heard), heard
+    if undisturbed:
+        assert heard == list(range(1, len(heard) + 1)), heard
+
+
+def check_moves(product: ConnectedTeam) -> None:
+    """Each run's moves link, from pending to where it is; it ends once."""
+    for run in product.runs:
+        moves = list(run.transitions.order_by("pk"))
+        assert moves[0].from_status == SYNC_STATUS_PENDING
+        assert all(before.to_status == after.from_status for before, after in pairwise(moves))
+        assert moves[-1].to_status == run.status
+        assert sum(move.to_status in FINAL for move in moves) <= 1
+
+
+def roster_of(product: ConnectedTeam) -> dict[int, dict[str, Any]]:
+    return {
+        row.github_id: {
+            "login": row.github_username,
+            "name": row.name or None,
+            "email": row.email,
+            "role": row.role,
+            "two_factor": row.two_factor_enabled,
+        }
+        for row in product.members(active=True)
+    }
+
+
+def truth_of(company: LivingOrganization, *, without: set[int]) -> dict[int, dict[str, Any]]:
+    """Ask the sandbox itself who is in, as the product may keep it."""
+    return {
+        github_id: {
+            "login": facts["login"],
+            "name": (facts["name"] or "").replace("\0", "")[:255] or None,
+            "email": facts["email"] or "",
+            "role": facts["role"],
+            "two_factor": facts["two_factor"],
+        }
+        for github_id, facts in company.organization.members().items()
+        if github_id not in without
+    }

@@ -1,0 +1,148 @@
+"""The product's side of the state machine: clicks, workers, the ticker, and time that passes.
+
+A click goes through the page's own address; a worker is its actor, called in this thread.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import redis
+from django.conf import settings
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from integrations import tasks
+from integrations.constants import RunKind, TeamRole
+from integrations.live.channels import channel_of
+from integrations.live.publish import redis_channel
+from integrations.models import SyncRun
+from integrations.services import connection, roster
+from tests.factories import (
+    GitHubIntegrationFactory,
+    IntegrationCredentialFactory,
+    MembershipFactory,
+    UserFactory,
+)
+
+if TYPE_CHECKING:
+    from integrations.models import GitHubIntegration, Team, TeamMember, User
+    from tests.properties.github_side import LivingOrganization
+
+A_SECOND = timedelta(seconds=1)
+# Waits that GitHub asks for and faults in a row are fewer, and a walk takes fewer slices.
+SLICES_MAX = 60
+EVENT_TIMEOUT_S = 5
+
+
+class ConnectedTeam:
+    """A team of its own, tied to an organisation, with an administrator who clicks."""
+
+    def __init__(self, company: LivingOrganization) -> None:
+        organization = company.organization
+        credential = IntegrationCredentialFactory(
+            access_token=company.token, github_username=organization.owner
+        )
+        self.team: Team = credential.team
+        self.admin: User = UserFactory()
+        MembershipFactory(team=self.team, user=self.admin, role=TeamRole.ADMIN)
+        self.integration: GitHubIntegration = GitHubIntegrationFactory(
+            team=self.team,
+            credential=credential,
+            organization_id=organization.id,
+            organization_login=organization.login,
+        )
+        self._browser = Client()
+        self._browser.force_login(self.admin)
+        self._events = redis.Redis.from_url(settings.LIVE_REDIS_URL).pubsub()  # type: ignore[no-untyped-call]
+        self._events.subscribe(redis_channel())
+        self._events.get_message(timeout=5)
+
+    def close(self) -> None:
+        self._events.close()
+
+    @property
+    def active_run(self) -> SyncRun | None:
+        return SyncRun.objects.active().filter(integration=self.integration).first()
+
+    @property
+    def runs(self) -> list[SyncRun]:
+        runs = SyncRun.objects.filter(integration=self.integration, kind=RunKind.MEMBERS)
+        return list(runs.order_by("pk"))
+
+    def members(self, *, active: bool) -> list[TeamMember]:
+        return list(self.team.members.filter(is_active=active).order_by("github_id"))
+
+    def click(self) -> SyncRun:
+        """Press "Sync now"; return the run that this ends up with."""
+        response = self._post("github_members_sync")
+        assert response.status_code == 200, response.content[:500]
+        return self.runs[-1]
+
+    def _post(self, name: str, *args: Any, **fields: str) -> Any:
+        address = reverse(name, args=[self.team.slug, *args])
+        return self._browser.post(address, fields, headers={"HX-Request": "true"})
+
+    def read_small_pages(self, size: int) -> None:
+        """Have the run under way ask for pages of this size from here on."""
+        active = SyncRun.objects.active().filter(integration=self.integration)
+        active.update(page_size=size)
+
+    def deliver(self, run: SyncRun) -> None:
+        """Let a message of a run arrive, due or not, the first or the fifth."""
+        tasks.sync_github_members_task.fn(run.pk)
+
+    def switch(self, member: TeamMember, *, active: bool) -> None:
+        roster.switch_member(member, active=active, person=self.admin)
+
+    def reconnect(self, token: str) -> None:
+        connection.connect_with_token(self.team, person=self.admin, token=token)
+
+    def let_leases_end(self) -> None:
+        self._put_back("lease_expires_at")
+
+    def let_waits_end(self) -> None:
+        self._put_back("resume_at")
+
+    def _put_back(self, column: str) -> None:
+        """Move an instant into the past: the only clock here is the row's."""
+        active = SyncRun.objects.active().filter(integration=self.integration)
+        held = active.filter(**{f"{column}__isnull": False})
+        held.update(**{column: timezone.now() - A_SECOND})
+
+    def settle(self) -> None:
+        """Do what ticker and workers do, until nothing is under way any more."""
+        for _ in range(SLICES_MAX):
+            run = self.active_run
+            if run is None:
+                return
+            self.let_leases_end()
+            self.let_waits_end()
+            SyncRun.objects.filter(pk=run.pk, resend_at__isnull=False).update(
+                resend_at=timezone.now() - A_SECOND
+            )
+            sent_before = run.send_count
+            assert tasks.send_due_runs() >= 1
+            run.refresh_from_db()
+            assert run.send_count == sent_before + 1, "the ticker passed a run over that is due"
+            self.deliver(run)
+        raise AssertionError(f"{run} never ends")
+
+    def heard(self, *, until: int = 0) -> list[int]:
+        """Return the numbers of the team's live events since the last time, at least up to one."""
+        numbers: list[int] = []
+        while message := self._events.get_message(timeout=0):
+            numbers += self._number_of(message)
+        while until and until not in numbers:
+            message = self._events.get_message(timeout=EVENT_TIMEOUT_S)
+            assert message is not None, f"event {until} never came; heard {numbers}"
+            numbers += self._number_of(message)
+        return numbers
+
+    def _number_of(self, message: dict[str, Any]) -> list[int]:
+        event = json.loads(message["data"])
+        is_ours = event["channel"] == channel_of(self.team.pk)
+        return [event["pub_id"]] if is_ours and "pub_id" in event else []
