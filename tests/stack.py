@@ -40,7 +40,7 @@ class Stack:
             "GITHUB_URL": settings.GITHUB_URL,
             "GITHUB_API_URL": settings.GITHUB_API_URL,
             "EMAIL_URL": "dummymail://",
-            "dramatiq_queue_prefetch": "1",
+            "dramatiq_queue_prefetch": "4",
         }
         self._processes = {
             name: Process(*command, name=name, log_dir=log_dir, environment=environment)
