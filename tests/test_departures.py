@@ -12,6 +12,7 @@ from integrations.constants import (
     DeactivatedBy,
     MemberChangeKind,
 )
+from integrations.live.cards import MemberSyncCard
 from integrations.models import GitHubIntegration, HeldDeparture, MemberChange
 from integrations.services import departures
 from integrations.services.roster import switch_member
@@ -250,3 +251,19 @@ class TestDecisions:
         assert sync(integration).departed_count == 0
         row.refresh_from_db()
         assert row.is_active
+
+
+class TestTheCard:
+    def test_it_says_how_many_wait_until_they_are_decided(
+        self, integration: GitHubIntegration, organization: SandboxOrganization, alice: User
+    ) -> None:
+        remove(organization, 6)
+        run = sync(integration)
+        assert MemberSyncCard.of(integration).state == "held"
+        ids = list(HeldDeparture.objects.values_list("member_id", flat=True)[:2])
+        departures.decide(integration, ids, remove=True, person=alice)
+        card = MemberSyncCard.of(integration)
+        assert (card.state, card.held_count) == ("held", 4)
+        assert card.revision > run.revision
+        departures.decide(integration, None, remove=False, person=alice)
+        assert MemberSyncCard.of(integration).state == "complete"

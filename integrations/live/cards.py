@@ -16,7 +16,7 @@ from integrations.constants import (
     SYNC_STATUS_PENDING,
     SYNC_STATUS_SYNCING,
 )
-from integrations.models import GitHubIntegration, SyncRun, TrackedRepository
+from integrations.models import GitHubIntegration, HeldDeparture, SyncRun, TrackedRepository
 from integrations.reasons import Reason, reason_for
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class MemberSyncCard:
     """The live card of an integration's member sync."""
 
-    # not_connected, never, pending, syncing, waiting, complete or error
+    # not_connected, never, pending, syncing, waiting, complete, held, cancelled or error
     state: str
     status: str
     organization_login: str
@@ -100,8 +100,12 @@ class MemberSyncCard:
     @classmethod
     def from_rows(cls, integration: GitHubIntegration, run: SyncRun | None) -> MemberSyncCard:
         counts = _counts(integration, run)
+        if counts["held_count"]:
+            # How many of them still wait for an admin.
+            held = HeldDeparture.objects.filter(member__team=integration.team_id)
+            counts["held_count"] = held.count()
         return cls(
-            state=_state(integration, run),
+            state=_state(integration, run, held_count=counts["held_count"]),
             status=integration.member_sync_status,
             organization_login=integration.organization_login,
             revision=run.revision if run else 0,
@@ -138,7 +142,7 @@ def _expected_pages(run: SyncRun | None) -> int | None:
     return run.page_count + -(-remaining // run.page_size)
 
 
-def _state(integration: GitHubIntegration, run: SyncRun | None) -> str:
+def _state(integration: GitHubIntegration, run: SyncRun | None, *, held_count: int) -> str:
     if integration.member_sync_status == SYNC_STATUS_SYNCING and run is not None:
         if run.resume_at is not None:
             state = "waiting"
@@ -150,6 +154,10 @@ def _state(integration: GitHubIntegration, run: SyncRun | None) -> str:
         state = "not_connected"
     elif integration.member_sync_status == SYNC_STATUS_PENDING:
         state = "never"
+    elif integration.member_sync_status == SYNC_STATUS_COMPLETE and held_count:
+        state = "held"
+    elif run is not None and run.was_cancelled:
+        state = "cancelled"
     else:
         state = integration.member_sync_status
     return state

@@ -223,7 +223,7 @@ def decide(
             depart(members, at=now, person=person)
         else:
             _keep(members, at=now, person=person)
-        transitions.roster_changed(integration)
+        transitions.held_people_decided(integration)
     logger.info("held people decided", remove=remove, count=len(members), by=person.pk)
     return len(members)
 

@@ -181,6 +181,17 @@ def roster_changed(integration: GitHubIntegration) -> None:
         transaction.on_commit(partial(publish.publish_roster, integration.pk), robust=True)
 
 
+def held_people_decided(integration: GitHubIntegration) -> None:
+    """Tell the live channel that fewer people wait for a decision: the card and the roster."""
+    with transaction.atomic():
+        latest = SyncRun.objects.of_members(integration).first()
+        if latest is not None:
+            latest.revision = Team.objects.next_revision(integration.team_id)
+            SyncRun.objects.filter(pk=latest.pk).update(revision=latest.revision)
+            publish.run_on_commit(latest)
+        roster_changed(integration)
+
+
 def _move_subject(run: SyncRun, to_status: str, **fields: Any) -> None:
     """Move what the run is about: the members of its integration, or its repository."""
     movable = [status for status, allowed in SUBJECT_MOVES.items() if to_status in allowed]

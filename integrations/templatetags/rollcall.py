@@ -30,6 +30,8 @@ TONES: Final = {
     "syncing": "accent",
     "waiting": "warn",
     "complete": "good",
+    "held": "warn",
+    "cancelled": "neutral",
     "error": "bad",
     "active": "good",
     "revoked": "bad",
@@ -44,6 +46,8 @@ LABELS: Final[dict[str, _StrPromise]] = {
     "syncing": _("Syncing"),
     "waiting": _("Waiting for GitHub"),
     "complete": _("Up to date"),
+    "held": _("Waiting for a decision"),
+    "cancelled": _("Cancelled"),
     "error": _("Sync failed"),
     "active": _("Active"),
     "revoked": _("Refused by GitHub"),
@@ -55,6 +59,12 @@ DOUBTS: Final[dict[str, _StrPromise]] = {
     "short_list": _(
         "GitHub's list was shorter than GitHub said it would be, so nobody was marked as having "
         "left."
+    ),
+    "membership_unknown": _(
+        "GitHub doesn't tell this connection who is a member, so nobody was marked as having left."
+    ),
+    "list_disputed": _(
+        "GitHub's list left out people who are members, so nobody was marked as having left."
     ),
 }
 DOUBT: Final = _("GitHub's list could not be trusted to the end, so nobody counts as having left.")
