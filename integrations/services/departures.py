@@ -7,7 +7,7 @@ more than the team's guard allows are held, by name, for an admin.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -21,8 +21,10 @@ from integrations.models import HeldDeparture, MemberChange, TeamMember
 from integrations.services import github_access, leases, transitions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
+
+    from django.db.models import QuerySet
 
     from integrations.github.http import GitHubClient
     from integrations.models import GitHubIntegration, SyncRun, User
@@ -35,12 +37,12 @@ BATCH_SIZE: Final = 500
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a walk says about those whom it did not see."""
+    """What a walk says about those whom it did not see, by their rows' keys."""
 
     # Why nothing may be concluded; empty when it may.
     doubt: str = ""
-    departed: list[TeamMember] = field(default_factory=list)
-    held: list[TeamMember] = field(default_factory=list)
+    departed: Sequence[int] = ()
+    held: Sequence[int] = ()
 
 
 def judge(lease: Lease, client: GitHubClient) -> Verdict:
@@ -52,7 +54,8 @@ def judge(lease: Lease, client: GitHubClient) -> Verdict:
     doubt = doubt_about(run)
     if doubt:
         return Verdict(doubt)
-    absent = list(absentees(run))
+    # Keys only: a hundred thousand people may be absent at once.
+    absent = list(absentees(run).values_list("pk", flat=True))
     if not absent:
         return Verdict()
     # Who lost the membership during the walk was shown public members only from there on.
@@ -80,7 +83,7 @@ def doubt_about(run: SyncRun) -> str:
     return doubt
 
 
-def absentees(run: SyncRun) -> Iterable[TeamMember]:
+def absentees(run: SyncRun) -> QuerySet[TeamMember]:
     """Return the active people whom this walk did not see and whom nobody keeps by hand."""
     return (
         TeamMember.objects.active()
@@ -102,33 +105,33 @@ def is_too_many(integration: GitHubIntegration, *, absent_count: int, active_cou
 def confirmed(
     lease: Lease,
     client: GitHubClient,
-    absent: list[TeamMember],
+    absent: Sequence[int],
     *,
-    held: Sequence[TeamMember] = (),
+    held: Sequence[int] = (),
 ) -> Verdict:
     """Ask GitHub about each of a few, or about a sample of more. Raises as `judge`."""
     asked = absent
     if len(absent) > CONFIRMED_DEPARTURES_MAX:
         asked = random.sample(absent, CONFIRMED_DEPARTURES_MAX)
-    gone: list[TeamMember] = []
-    present: list[TeamMember] = []
-    for member in asked:
+    gone: list[int] = []
+    present: list[int] = []
+    for member in TeamMember.objects.filter(pk__in=asked):
         leases.renew(lease)
         try:
             is_there = _is_member(client, lease.run.integration, member)
         except Forbidden:
             return Verdict("membership_unknown")
-        (present if is_there else gone).append(member)
+        (present if is_there else gone).append(member.pk)
     if present:
         logger.warning(
             "absent people are members", run_id=lease.run.pk, count=len(present), asked=len(asked)
         )
     if asked is absent:
-        return Verdict(departed=gone, held=list(held))
+        return Verdict(departed=gone, held=held)
     # A list that left out one of the sample has left out others whom we did not ask about.
     if present:
         return Verdict("list_disputed")
-    return Verdict(departed=absent, held=list(held))
+    return Verdict(departed=absent, held=held)
 
 
 def _is_member(client: GitHubClient, integration: GitHubIntegration, member: TeamMember) -> bool:
@@ -157,7 +160,7 @@ def conclude(run: SyncRun, verdict: Verdict) -> None:
 
 
 def depart(
-    members: Sequence[TeamMember],
+    keys: Sequence[int],
     *,
     at: datetime,
     run: SyncRun | None = None,
@@ -168,26 +171,26 @@ def depart(
     Who returns to GitHub comes back by the sync: it is GitHub that they left, whoever decided.
     """
     departed_count = 0
-    for start in range(0, len(members), BATCH_SIZE):
-        batch = list(
-            TeamMember.objects.active()
-            .select_for_update()
-            .filter(pk__in=[member.pk for member in members[start : start + BATCH_SIZE]])
-        )
-        keys = [member.pk for member in batch]
-        TeamMember.objects.filter(pk__in=keys).update(
-            is_active=False, deactivated_by=DeactivatedBy.SYNC, left_at=at, updated_at=at
-        )
-        HeldDeparture.objects.filter(member__in=keys).delete()
+    for batch in _batches(keys):
+        rows = TeamMember.objects.filter(pk__in=[member.pk for member in batch])
+        rows.update(is_active=False, deactivated_by=DeactivatedBy.SYNC, left_at=at, updated_at=at)
+        HeldDeparture.objects.filter(member__in=batch).delete()
         _write_changes(batch, MemberChangeKind.LEFT, at=at, run=run, person=person)
         departed_count += len(batch)
     return departed_count
 
 
-def _hold(members: Sequence[TeamMember], *, run: SyncRun, at: datetime) -> None:
+def _batches(keys: Sequence[int]) -> Iterator[list[TeamMember]]:
+    """Yield those of these people who are active still, locked, a batch at a time."""
+    active = TeamMember.objects.active().select_for_update()
+    active = active.only("team_id", "github_id", "github_username")
+    for start in range(0, len(keys), BATCH_SIZE):
+        yield list(active.filter(pk__in=keys[start : start + BATCH_SIZE]))
+
+
+def _hold(keys: Sequence[int], *, run: SyncRun, at: datetime) -> None:
     """Leave these for an admin's decision; who was held before keeps the date."""
-    for start in range(0, len(members), BATCH_SIZE):
-        batch = members[start : start + BATCH_SIZE]
+    for batch in _batches(keys):
         known = HeldDeparture.objects.filter(member__in=batch)
         held_before = set(known.values_list("member_id", flat=True))
         known.update(run=run)
@@ -216,24 +219,23 @@ def decide(
         )
         if member_ids is not None:
             held = held.filter(member__in=list(member_ids))
-        members = [row.member for row in held.select_related("member")]
-        if not members:
+        keys = list(held.values_list("member_id", flat=True))
+        if not keys:
             return 0
         if remove:
-            depart(members, at=now, person=person)
+            depart(keys, at=now, person=person)
         else:
-            _keep(members, at=now, person=person)
+            _keep(keys, at=now, person=person)
         transitions.held_people_decided(integration)
-    logger.info("held people decided", remove=remove, count=len(members), by=person.pk)
-    return len(members)
+    logger.info("held people decided", remove=remove, count=len(keys), by=person.pk)
+    return len(keys)
 
 
-def _keep(members: Sequence[TeamMember], *, at: datetime, person: User) -> None:
-    for start in range(0, len(members), BATCH_SIZE):
-        batch = members[start : start + BATCH_SIZE]
-        keys = [member.pk for member in batch]
-        TeamMember.objects.filter(pk__in=keys).update(kept_at=at, updated_at=at)
-        HeldDeparture.objects.filter(member__in=keys).delete()
+def _keep(keys: Sequence[int], *, at: datetime, person: User) -> None:
+    for batch in _batches(keys):
+        rows = TeamMember.objects.filter(pk__in=[member.pk for member in batch])
+        rows.update(kept_at=at, updated_at=at)
+        HeldDeparture.objects.filter(member__in=batch).delete()
         _write_changes(batch, MemberChangeKind.KEPT, at=at, person=person)
 
 

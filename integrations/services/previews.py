@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from integrations.services.runs import StartedRun
 
 PAGE_SIZE: Final = 100
+BATCH_SIZE: Final = 500
 # The way of a place in a preview's own list.
 PLANNED: Final = "planned"
 # Planned for people who are not on GitHub's list.
@@ -101,22 +102,16 @@ def _values(remote: RemoteMember, known_fields: frozenset[str]) -> dict[str, Any
 def plan_verdict(run: SyncRun, verdict: Verdict) -> None:
     """Write down who would leave and who would be held, and count them on the run."""
     run.departed_count, run.held_count = len(verdict.departed), len(verdict.held)
-    for kind, members in (
+    for kind, keys in (
         (MemberChangeKind.LEFT, verdict.departed),
         (MemberChangeKind.HELD, verdict.held),
     ):
-        PlannedChange.objects.bulk_create(
-            (
-                PlannedChange(
-                    run=run,
-                    github_id=member.github_id,
-                    github_username=member.github_username,
-                    kind=kind,
-                )
-                for member in members
-            ),
-            batch_size=500,
-        )
+        for start in range(0, len(keys), BATCH_SIZE):
+            members = TeamMember.objects.filter(pk__in=keys[start : start + BATCH_SIZE])
+            PlannedChange.objects.bulk_create(
+                PlannedChange(run=run, github_id=github_id, github_username=login, kind=kind)
+                for github_id, login in members.values_list("github_id", "github_username")
+            )
 
 
 def why_not_applicable(preview: SyncRun) -> str:
@@ -204,14 +199,13 @@ def _by_known_fields(
     return groups
 
 
-def planned_absentees(preview: SyncRun, kind: str) -> list[TeamMember]:
-    """Return the people of the roster who would leave, or be held."""
+def planned_absentees(preview: SyncRun, kind: str) -> list[int]:
+    """Return the keys of the people of the roster who would leave, or be held."""
     ids = preview.planned_changes.filter(kind=kind).values("github_id")
-    return list(
-        TeamMember.objects.active().filter(
-            team_id=preview.integration.team_id, github_id__in=ids, kept_at__isnull=True
-        )
+    absent = TeamMember.objects.active().filter(
+        team_id=preview.integration.team_id, github_id__in=ids, kept_at__isnull=True
     )
+    return list(absent.values_list("pk", flat=True))
 
 
 def write_planned(lease: Lease, *, may_go_on: Callable[[], bool]) -> bool:
