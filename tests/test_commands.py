@@ -173,6 +173,17 @@ class TestSyncGitHubMembers:
         assert integration.member_sync_status == SYNC_STATUS_COMPLETE
 
     @pytest.mark.usefixtures("worker")
+    def test_a_preview_prints_the_names_and_changes_nothing(
+        self, acme: Team, organization: SandboxOrganization
+    ) -> None:
+        integration = connected(acme, organization)
+        text = run("sync_github_members", "--team", "acme", "--preview")
+        for member in organization.members().values():
+            assert f"Joined               @{member['login']}\n" in text
+        assert "12 changes. Nothing was changed.\n" in text
+        assert integration.team.members.count() == 0
+
+    @pytest.mark.usefixtures("worker")
     def test_waiting_it_fails_with_the_sentence(
         self, acme: Team, organization: SandboxOrganization, sandbox: SandboxControl
     ) -> None:

@@ -36,14 +36,21 @@ class Command(BaseCommand):
         parser.add_argument(
             "--wait", action="store_true", help="watch it to its end; exit with 1 if it fails"
         )
+        parser.add_argument(
+            "--preview",
+            action="store_true",
+            help="change nothing: wait for what a sync would change, and print it by name",
+        )
 
-    def handle(self, *, team: str, wait: bool, **options: Any) -> None:
-        started = start_run(_integration_of(team), trigger=RunTrigger.COMMAND)
+    def handle(self, *, team: str, wait: bool, preview: bool, **options: Any) -> None:
+        started = start_run(_integration_of(team), trigger=RunTrigger.COMMAND, is_preview=preview)
+        what = "preview" if preview else "sync"
         if started.joined:
-            self.stdout.write("A sync is under way already; joining it.")
+            self.stdout.write(f"A {what} is under way already; joining it.")
         else:
             self._send(started.run)
-        if not wait:
+            self.stdout.write(f"The {what} was started.")
+        if not (wait or preview):
             return
         try:
             run = self._watch(started.run)
@@ -52,14 +59,28 @@ class Command(BaseCommand):
             sys.exit(EXIT_INTERRUPTED)
         if run.status == SYNC_STATUS_ERROR:
             raise CommandError(reason_for(run.error_code).sentence)
-        self.stdout.write(_summary(run))
+        if preview:
+            self._print_plan(run)
+        else:
+            self.stdout.write(_summary(run))
+
+    def _print_plan(self, run: SyncRun) -> None:
+        for change in run.planned_changes.order_by("kind", "github_username").iterator():
+            fields = ", ".join(
+                f"{name}: {before!r} to {after!r}"
+                for name, (before, after) in change.fields.items()
+            )
+            words = f"{change.get_kind_display():<20} @{change.github_username}"
+            self.stdout.write(f"{words}  {fields}".rstrip())
+        if run.sweep_blocked_by:
+            self.stdout.write(f"Nobody would leave: {run.sweep_blocked_by}.")
+        self.stdout.write(f"{run.planned_changes.count()} changes. Nothing was changed.")
 
     def _send(self, run: SyncRun) -> None:
         try:
             tasks.sync_github_members_later(run)
         except tasks.QueueUnreachable as exc:
             raise CommandError(reason_for(exc.reason).sentence) from exc
-        self.stdout.write("The sync was started.")
 
     def _watch(self, run: SyncRun) -> SyncRun:
         if sys.stderr.isatty():
@@ -108,7 +129,7 @@ def _summary(run: SyncRun) -> str:
     return (
         f"Up to date: {run.seen_count} members ({run.created_count} new, "
         f"{run.updated_count} updated, {run.returned_count} returned, "
-        f"{run.departed_count} left, {run.failed_count} failed)."
+        f"{run.departed_count} left, {run.held_count} held, {run.failed_count} failed)."
     )
 
 
