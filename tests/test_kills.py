@@ -176,6 +176,7 @@ class TestEverythingElseThatDies:
             record.note_end(site)
         assert record.asked_again == [(0, 1), (0, 1), (0, 1), (0, 0)]
         for run_id, resume_at in until.items():
+            assert resume_at is not None
             assert claimed_at(run_id, attempt=2) >= resume_at
         assert set(rows.values_list("pk", "wait_count")) == {
             (run.pk, int(run.pk in until)) for run in runs

@@ -27,8 +27,8 @@ def check_runs(product: ConnectedTeam) -> None:
     runs = product.runs
     active = [run for run in runs if run.is_active]
     assert len(active) <= 1, active
-    held = [run for run in runs if run.lease_token is not None]
-    assert set(held) <= set(active), held
+    held = [run for run in product.all_runs if run.lease_token is not None]
+    assert all(run.is_active for run in held), held
     product.integration.refresh_from_db()
     status = product.integration.member_sync_status
     if active:
@@ -75,7 +75,7 @@ def check_events(heard: list[int], *, undisturbed: bool) -> None:
 
 def check_moves(product: ConnectedTeam) -> None:
     """Each run's moves link, from pending to where it is; it ends once."""
-    for run in product.runs:
+    for run in product.all_runs:
         moves = list(run.transitions.order_by("pk"))
         assert moves[0].from_status == SYNC_STATUS_PENDING
         assert all(before.to_status == after.from_status for before, after in pairwise(moves))
@@ -109,3 +109,9 @@ def truth_of(company: LivingOrganization, *, without: set[int]) -> dict[int, dic
         for github_id, facts in company.organization.members().items()
         if github_id not in without
     }
+
+
+def kept_of(product: ConnectedTeam) -> set[int]:
+    """Return whom an admin keeps although GitHub doesn't list them."""
+    kept = product.team.members.active().filter(kept_at__isnull=False)
+    return set(kept.values_list("github_id", flat=True))

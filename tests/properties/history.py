@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 ENTERS = {MemberChangeKind.JOINED, MemberChangeKind.RETURNED, MemberChangeKind.SWITCHED_ON}
 LEAVES = {MemberChangeKind.LEFT, MemberChangeKind.SWITCHED_OFF}
+# An admin's part in it: nobody comes or goes by these.
+NOTES = {MemberChangeKind.HELD, MemberChangeKind.KEPT}
 # What a change tells of; an avatar is no news about a person.
 TOLD = ("github_username", "name", "email", "role", "two_factor_enabled")
 
@@ -33,6 +35,8 @@ class Told:
         elif change.kind in LEAVES:
             assert self.is_active, f"{change}, who was not there"
             self.is_active = False
+        elif change.kind in NOTES:
+            assert self.is_active, f"{change}, who was not there"
         else:
             assert change.fields, f"{change}: nothing"
         for name, (before, after) in change.fields.items():

@@ -16,11 +16,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from integrations import tasks
-from integrations.constants import RunKind, TeamRole
+from integrations.constants import RunKind, RunTrigger, TeamRole
 from integrations.live.channels import channel_of
 from integrations.live.publish import redis_channel
-from integrations.models import SyncRun
-from integrations.services import connection, roster
+from integrations.models import GitHubIntegration, SyncRun
+from integrations.services import connection, departures, previews, roster, transitions
+from integrations.services.runs import start_run
 from tests.factories import (
     GitHubIntegrationFactory,
     IntegrationCredentialFactory,
@@ -29,7 +30,7 @@ from tests.factories import (
 )
 
 if TYPE_CHECKING:
-    from integrations.models import GitHubIntegration, Team, TeamMember, User
+    from integrations.models import Team, TeamMember, User
     from tests.properties.github_side import LivingOrganization
 
 A_SECOND = timedelta(seconds=1)
@@ -66,7 +67,17 @@ class ConnectedTeam:
 
     @property
     def active_run(self) -> SyncRun | None:
-        return SyncRun.objects.active().filter(integration=self.integration).first()
+        """The sync under way; a preview may walk beside it."""
+        return SyncRun.objects.of_members(self.integration).active().first()
+
+    @property
+    def latest_preview(self) -> SyncRun | None:
+        previews = SyncRun.objects.filter(integration=self.integration, kind=RunKind.PREVIEW)
+        return previews.order_by("pk").last()
+
+    @property
+    def all_runs(self) -> list[SyncRun]:
+        return list(SyncRun.objects.filter(integration=self.integration).order_by("pk"))
 
     @property
     def runs(self) -> list[SyncRun]:
@@ -98,6 +109,45 @@ class ConnectedTeam:
     def switch(self, member: TeamMember, *, active: bool) -> None:
         roster.switch_member(member, active=active, person=self.admin)
 
+    def cancel(self) -> None:
+        run = self.active_run
+        if run is not None:
+            assert transitions.cancel(run, person=self.admin)
+
+    def preview(self) -> SyncRun:
+        self.integration.refresh_from_db()
+        run = start_run(
+            self.integration, trigger=RunTrigger.MANUAL, person=self.admin, is_preview=True
+        ).run
+        tasks.sync_github_members_later(run)
+        return run
+
+    def apply_preview(self) -> SyncRun | None:
+        """Apply the latest preview, if the product finds that nothing moved since."""
+        assert self.latest_preview is not None
+        try:
+            run = previews.apply(self.latest_preview, person=self.admin).run
+        except previews.PreviewStale:
+            return None
+        tasks.sync_github_members_later(run)
+        return run
+
+    def let_night_fall(self) -> None:
+        """Let the ticker find that the nightly read of this team is due."""
+        integrations = GitHubIntegration.objects.filter(pk=self.integration.pk)
+        integrations.update(next_sync_at=timezone.now() - A_SECOND)
+        tasks.send_due_work()
+        self.integration.refresh_from_db()
+        assert self.integration.next_sync_at is not None
+        assert self.integration.next_sync_at > timezone.now()
+
+    def held(self) -> list[TeamMember]:
+        return list(self.team.members.filter(held_departure__isnull=False).order_by("github_id"))
+
+    def decide(self, members: list[TeamMember], *, remove: bool) -> int:
+        ids = [member.pk for member in members]
+        return departures.decide(self.integration, ids, remove=remove, person=self.admin)
+
     def reconnect(self, token: str) -> None:
         connection.connect_with_token(self.team, person=self.admin, token=token)
 
@@ -116,20 +166,26 @@ class ConnectedTeam:
     def settle(self) -> None:
         """Do what ticker and workers do, until nothing is under way any more."""
         for _ in range(SLICES_MAX):
-            run = self.active_run
-            if run is None:
+            active = SyncRun.objects.active().filter(integration=self.integration)
+            if not active:
                 return
-            self.let_leases_end()
-            self.let_waits_end()
-            SyncRun.objects.filter(pk=run.pk, resend_at__isnull=False).update(
-                resend_at=timezone.now() - A_SECOND
-            )
-            sent_before = run.send_count
-            assert tasks.send_due_runs() >= 1
-            run.refresh_from_db()
-            assert run.send_count == sent_before + 1, "the ticker passed a run over that is due"
-            self.deliver(run)
-        raise AssertionError(f"{run} never ends")
+            self._make_due()
+            sent_before = {run.pk: run.send_count for run in active}
+            assert tasks.send_due_runs() >= len(sent_before)
+            for run in active.all():
+                assert run.send_count == sent_before[run.pk] + 1, f"{run} is due, and was not sent"
+                self.deliver(run)
+        raise AssertionError(f"never ends: {active}")
+
+    def _make_due(self) -> None:
+        self.let_leases_end()
+        self.let_waits_end()
+        self._put_back("resend_at")
+
+    def may_use_its_token(self) -> bool:
+        self.integration.refresh_from_db()
+        credential = self.integration.credential
+        return credential is not None and credential.is_active
 
     def heard(self, *, until: int = 0) -> list[int]:
         """Return the numbers of the team's live events since the last time, at least up to one."""
