@@ -24,7 +24,7 @@ from integrations.constants import (
     TeamRole,
 )
 from integrations.github import oauth
-from integrations.github.errors import OAuthError
+from integrations.github.errors import GitHubError, OAuthError
 from integrations.models import IntegrationCredential, User
 
 if TYPE_CHECKING:
@@ -81,9 +81,11 @@ def refresh(credential: IntegrationCredential) -> Refreshing:
         )
     except OAuthError as exc:
         logger.warning("token not refreshed", credential_id=credential.pk, reason=exc.code)
-        return Refreshing.IMPOSSIBLE
-    finally:
         _same(credential).update(refresh_claimed_at=None)
+        return Refreshing.IMPOSSIBLE
+    except GitHubError:
+        _same(credential).update(refresh_claimed_at=None)
+        raise
     _keep(credential, grant)
     return Refreshing.DONE
 
@@ -113,8 +115,16 @@ def _same(credential: IntegrationCredential) -> QuerySet[IntegrationCredential]:
 def _keep(credential: IntegrationCredential, grant: TokenGrant) -> None:
     row = _same(credential)
     keep_grant(credential, grant)
-    credential.refreshed_at = timezone.now()
-    names = ("encrypted_access_token", "encrypted_refresh_token", "expires_at", "refreshed_at")
+    credential.refreshed_at, credential.refresh_claimed_at = timezone.now(), None
+    # The new pair and the end of the claim in one statement: a worker that found the row free with
+    # the old pair still on it would use up a refresh token that is dead.
+    names = (
+        "encrypted_access_token",
+        "encrypted_refresh_token",
+        "expires_at",
+        "refreshed_at",
+        "refresh_claimed_at",
+    )
     if not row.update(**{name: getattr(credential, name) for name in names}):
         # Somebody reconnected while GitHub answered: theirs is the newer word.
         credential.refresh_from_db()

@@ -89,7 +89,8 @@ def _planned(plan: PagePlan, page: FetchedPage) -> list[PlannedChange]:
                 values=_values(people[change.github_id], page.known_fields),
             )
         else:
-            planned.fields = planned.fields | change.fields
+            # The second one is that they return, which tells more than what else changed.
+            planned.kind = change.kind
     return list(by_person.values())
 
 

@@ -106,10 +106,12 @@ class PagePlan:
         returned = not row.is_active and row.deactivated_by == DeactivatedBy.SYNC
         if returned:
             row.is_active, row.deactivated_by, row.left_at = True, DeactivatedBy.NOBODY, None
-            self.changes.append(self._change(row, MemberChangeKind.RETURNED))
         told = {name: pair for name, pair in moved.items() if name not in UNTOLD_FIELDS}
+        # First under what name they go now: whatever is told after that tells it of this name.
         if told:
             self.changes.append(self._change(row, _kind_of(told), told))
+        if returned:
+            self.changes.append(self._change(row, MemberChangeKind.RETURNED))
         if returned:
             self.returned_count += 1
         elif told:
