@@ -119,8 +119,13 @@ def _every_page(browser: Browser, signed_in: Page, url: str, sandbox: Any) -> No
     state = signed_in.context.storage_state()
     for look, options in LOOKS.items():
         page = browser.new_context(base_url=url, storage_state=state, **options).new_page()
-        for name in ("members", "repositories", "connection"):
+        for name in ("members", "repositories", "history", "settings", "connection"):
             page.goto(f"{team}{name}/")
+            _take(page, f"{name}-{look}")
+        for name, listed in (("run", "history"), ("member", "members")):
+            page.goto(f"{team}{listed}/")
+            page.locator("td a.person__name").first.click()
+            page.wait_for_url(re.compile(rf"{listed}/\d+/$"))
             _take(page, f"{name}-{look}")
         page.goto(f"{team}members/")
         page.get_by_role("button", name="Sync now").click()
