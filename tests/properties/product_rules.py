@@ -85,11 +85,6 @@ class ProductRules(BothSides):
         if self.product.apply_preview() and twice:
             assert self.product.apply_preview() is None, "applied twice"
 
-    @rule()
-    @counted
-    def night_falls(self) -> None:
-        self.product.let_night_fall()
-
     @precondition(lambda self: self.product.held())
     @rule(index=anybody, everybody=st.booleans(), remove=st.booleans())
     @counted
@@ -105,11 +100,15 @@ class ProductRules(BothSides):
             self.kept |= {member.github_id for member in chosen}
             self.were_kept |= self.kept
 
-    @rule()
+    @rule(what=st.sampled_from(["a lease ends", "a wait ends", "both end", "night falls"]))
     @counted
-    def time_passes(self) -> None:
-        self.product.let_leases_end()
-        self.product.let_waits_end()
+    def time_passes(self, what: str) -> None:
+        if what in ("a lease ends", "both end"):
+            self.product.let_leases_end()
+        if what in ("a wait ends", "both end"):
+            self.product.let_waits_end()
+        if what == "night falls":
+            self.product.let_night_fall()
 
     @precondition(lambda self: self.product.team.members.exists())
     @rule(index=anybody, active=st.booleans())
