@@ -6,7 +6,17 @@ from django.conf import settings
 from django.urls import include, path
 
 from integrations.live.stream import live
-from integrations.views import accounts, github, github_connection, onboarding, styleguide
+from integrations.views import (
+    accounts,
+    csv_exports,
+    github,
+    github_connection,
+    history,
+    onboarding,
+    previews,
+    styleguide,
+    sync_settings,
+)
 
 team_patterns = [
     path("", accounts.team_home, name="team_home"),
@@ -27,6 +37,28 @@ team_patterns = [
     path("github/connection/", github_connection.github_connection, name="github_connection"),
     path("github/disconnect/", github.github_disconnect, name="github_disconnect"),
     path("github/members/", github.github_members, name="github_members"),
+    path("github/members.csv", csv_exports.github_members_csv, name="github_members_csv"),
+    path("github/members/preview/", previews.github_members_preview, name="github_members_preview"),
+    path("github/members/cancel/", history.github_members_cancel, name="github_members_cancel"),
+    path("github/members/held/", previews.github_held, name="github_held"),
+    path("github/members/<int:member_id>/", history.github_member, name="github_member"),
+    path("github/history/", history.github_history, name="github_history"),
+    path("github/history/changes.csv", csv_exports.github_history_csv, name="github_history_csv"),
+    path("github/history/<int:run_id>/", history.github_run, name="github_run"),
+    path(
+        "github/history/<int:run_id>/changes.csv",
+        csv_exports.github_run_csv,
+        name="github_run_csv",
+    ),
+    path(
+        "github/history/<int:run_id>/cancel/", history.github_run_cancel, name="github_run_cancel"
+    ),
+    path(
+        "github/history/<int:run_id>/apply/",
+        previews.github_preview_apply,
+        name="github_preview_apply",
+    ),
+    path("github/settings/", sync_settings.github_settings, name="github_settings"),
     path("github/members/table/", github.github_members_table, name="github_members_table"),
     path("github/members/sync/", github.github_members_sync, name="github_members_sync"),
     path(

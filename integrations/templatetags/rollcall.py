@@ -13,6 +13,7 @@ from django.templatetags.static import static
 from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
 from django.utils.safestring import mark_safe
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
@@ -52,6 +53,24 @@ LABELS: Final[dict[str, _StrPromise]] = {
     "active": _("Active"),
     "revoked": _("Refused by GitHub"),
 }
+# What happened to a person, as a colour role.
+CHANGE_TONES: Final = {
+    "joined": "good",
+    "returned": "good",
+    "switched_on": "good",
+    "left": "bad",
+    "switched_off": "bad",
+    "held": "warn",
+    "promoted": "accent",
+    "demoted": "accent",
+}
+FIELD_LABELS: Final[dict[str, _StrPromise]] = {
+    "github_username": _("Login"),
+    "name": _("Name"),
+    "email": _("E-mail"),
+    "role": _("Role"),
+    "two_factor_enabled": _("2FA"),
+}
 # Why a whole list still proved nothing about who left: services/departures.py writes these codes.
 DOUBTS: Final[dict[str, _StrPromise]] = {
     "people_skipped": _("Some people could not be read, so nobody was marked as having left."),
@@ -90,6 +109,26 @@ def doubt(code: str) -> str:
 
 
 @register.filter
+def change_tone(kind: str) -> str:
+    """Return the colour role of a change of a person."""
+    return CHANGE_TONES.get(kind, "neutral")
+
+
+@register.filter
+def moves(fields: dict[str, list[Any]]) -> list[tuple[str, str, str]]:
+    """Return a change's fields as label, before and after, for people."""
+    return [
+        (str(FIELD_LABELS.get(name, name)), _value_words(before), _value_words(after))
+        for name, (before, after) in fields.items()
+    ]
+
+
+def _value_words(value: Any) -> str:
+    words = {True: gettext("On"), False: gettext("Off"), None: gettext("Unknown"), "": "–"}
+    return words[value] if value in words else str(value)
+
+
+@register.filter
 def grouped(number: int | None) -> str:
     """Return a count as people read it: 2,310."""
     return "" if number is None else number_format(number, use_l10n=True, force_grouping=True)
@@ -119,8 +158,8 @@ def words(text: str) -> list[str]:
 def moment(at: datetime | None, style: str = "date") -> SafeString | str:
     """Render `<time>`: UTC for those without scripts, which `times.js` puts in the reader's zone.
 
-    Styles: relative ("2 hours ago"), clock ("at 14:32"), date, and countdown, which only a script
-    can show.
+    Styles: relative ("2 hours ago"), upcoming ("tonight 02:10"), clock ("at 14:32"), date, and
+    countdown, which only a script can show.
     """
     if at is None:
         return ""

@@ -2,6 +2,7 @@
 // one heard. Browsers allow six connections to an origin, so a hidden tab gives its own back.
 import { fallback } from "./fallback.js";
 import { show } from "./fragments.js";
+import { showPreview } from "./preview.js";
 import { rosterMoved } from "./roster.js";
 
 const PATIENCE_MS = 10_000;
@@ -14,7 +15,7 @@ let failureCount = 0;
 
 const REACTIONS = {
   "member-sync": ({ data }) => (show(data), rosterMoved()),
-  preview: ({ data }) => show(data),
+  preview: ({ data }) => showPreview(data),
   "repository-sync": ({ data }) => show(data),
   roster: rosterMoved,
   "stream-open": beCalm,

@@ -31,7 +31,18 @@ function clockWords(at) {
   return at.toDateString() === new Date().toDateString() ? clock.format(at) : exact.format(at);
 }
 
-const WORDS = { relative: relativeWords, countdown: countdownWords, clock: clockWords };
+// "tonight 02:10", "today 14:00", "tomorrow 09:00": the night belongs to the day before it.
+function upcomingWords(at) {
+  const noon = new Date().setHours(12, 0, 0, 0);
+  const hours = (at - noon) / 3_600_000;
+  const dayWords = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+  const isTonight = hours > 6 && hours < 18 && language?.startsWith("en");
+  if (isTonight) return `tonight ${clock.format(at)}`;
+  const days = Math.floor((at - new Date().setHours(0, 0, 0, 0)) / 86_400_000);
+  return days > 1 ? exact.format(at) : `${dayWords.format(days, "day")} ${clock.format(at)}`;
+}
+
+const WORDS = { upcoming: upcomingWords, relative: relativeWords, countdown: countdownWords, clock: clockWords };
 
 function write(element) {
   const at = new Date(element.dateTime);

@@ -1,0 +1,79 @@
+"""What a team sets about its syncs: the guard, the nightly read, how long history is kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from zoneinfo import available_timezones
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods
+
+from integrations.models import GitHubIntegration
+from integrations.services import schedule
+from integrations.views.helpers import TeamRequest, organization_or_404, team_admin_required
+
+if TYPE_CHECKING:
+    SettingsForm = forms.ModelForm[GitHubIntegration]
+else:
+    SettingsForm = forms.ModelForm
+
+
+class SyncSettingsForm(SettingsForm):
+    """The team's settings; each label says what its number does."""
+
+    schedule_time_zone = forms.TypedChoiceField(
+        label=gettext_lazy("Time zone"),
+        choices=lambda: [(name, name) for name in sorted(available_timezones())],
+    )
+
+    class Meta:
+        model = GitHubIntegration
+        fields = (
+            "guard_percent",
+            "guard_minimum",
+            "schedule_enabled",
+            "schedule_from_hour",
+            "schedule_hours",
+            "schedule_time_zone",
+            "history_days",
+        )
+        labels = {
+            "guard_percent": gettext_lazy("Hold departures of more than this percentage"),
+            "guard_minimum": gettext_lazy("and of at least this many people"),
+            "schedule_enabled": gettext_lazy("Read the whole organisation every night"),
+            "schedule_from_hour": gettext_lazy("From this hour on"),
+            "schedule_hours": gettext_lazy("Within this many hours"),
+            "history_days": gettext_lazy("Keep history for this many days"),
+        }
+        help_texts = {
+            "guard_minimum": gettext_lazy(
+                "Held people stay on the roster until an admin decides. 100 % holds nobody."
+            ),
+            "schedule_hours": gettext_lazy(
+                "Each team has its own minute in this time, so that GitHub is not asked by all at "
+                "once."
+            ),
+            "history_days": gettext_lazy("Empty keeps it for ever."),
+        }
+
+
+@team_admin_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def github_settings(request: TeamRequest) -> HttpResponse:
+    """Show the settings, or take changed ones; 400 says what is wrong with them."""
+    integration = organization_or_404(request)
+    form = SyncSettingsForm(request.POST or None, instance=integration)
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        schedule.plan(integration, now=timezone.now())
+        messages.success(request, _("Saved."))
+        return redirect("github_settings", request.team.slug)
+    context = {"form": form, "integration": integration, "nav": "connection"}
+    status = 400 if request.method == "POST" else 200
+    return render(request, "integrations/github_settings.html", context, status=status)
