@@ -1,7 +1,7 @@
 """GitHub and the product, driven together in any order: whatever happens, the roster comes right.
 
-Hypothesis picks the steps; MACHINE_SEED picks others, MACHINE_EXAMPLES more, and MACHINE_SHRINKS finds
-the fewest steps to a failure.
+Hypothesis picks the steps; MACHINE_SEED picks others, MACHINE_EXAMPLES more, and MACHINE_SHRINKS
+finds the fewest steps to a failure.
 """
 
 from __future__ import annotations
