@@ -13,11 +13,16 @@ import requests
 from django.utils import timezone
 
 from integrations.models import TeamMember
+from integrations.services import leases
+from integrations.services.github_graphql_sync import Place
+from integrations.services.roster import write_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from integrations.models import Team
+    from integrations.services.github_graphql_sync import FetchedPage, MemberList
+    from integrations.services.leases import Lease
     from tests.sandbox_control import SandboxOrganization
 
 PER_PAGE = 30
@@ -92,6 +97,18 @@ def _write_one(team: Team, listed: dict[str, Any], ask: Callable[[str], dict[str
     else:
         member.github_username = listed["login"]
         member.save()
+
+
+def collect_and_write(lease: Lease, members: MemberList) -> None:
+    """Read everybody into a list, and write them down when they are all there."""
+    pages: list[FetchedPage] = []
+    place: Place | None = Place()
+    while place is not None:
+        pages.append(members.page_at(place))
+        place = pages[-1].next_place
+        leases.renew(lease)
+    for page in pages:
+        write_page(lease, page)
 
 
 def poll_until(is_seen: Callable[[], bool]) -> None:

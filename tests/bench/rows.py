@@ -27,6 +27,7 @@ from integrations.services.github_graphql_sync import MemberList, Place
 from integrations.services.roster import write_page
 from integrations.services.runs import start_run
 from tests.bench import naive
+from tests.bench.memory import memory_of_a_sync
 from tests.bench.table import Row, percentile
 from tests.factories import (
     GitHubIntegrationFactory,
@@ -414,5 +415,6 @@ ALL = (
     bulk_against_row_by_row,
     queries_a_page,
     sync_again,
+    memory_of_a_sync,
     queue_to_done,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule
+from hypothesis.stateful import rule
 
 from integrations.constants import DeactivatedBy
 from tests.properties.interruptions import dies_at_statement, stalls_at_statement
@@ -13,6 +13,11 @@ SMALL_PAGE = 5
 
 
 class ProductRules(BothSides):
+    """Every step can always be taken: how far a worker came is a matter of microseconds, too.
+
+    Hypothesis repeats steps by number, so that nothing of it may decide which of them there are.
+    """
+
     @rule(twice=st.booleans(), page_size=st.sampled_from([5, 10, 10, 20]))
     @counted
     def somebody_clicks(self, twice: bool, page_size: int) -> None:
@@ -64,10 +69,15 @@ class ProductRules(BothSides):
         with stalls_at_statement(statement, meanwhile):
             self.product.deliver(run)
 
-    @precondition(lambda self: self.product.active_run)
-    @rule()
+    @rule(statement=st.integers(min_value=1, max_value=60))
     @counted
-    def somebody_cancels(self) -> None:
+    def somebody_cancels(self, statement: int) -> None:
+        """Cancel a run: one that a worker left somewhere on its way, or has not begun."""
+        run = self.product.active_run or self.product.click()
+        self.product.read_small_pages(SMALL_PAGE)
+        self.disturbed = True
+        with dies_at_statement(statement):
+            self.product.deliver(run)
         self.product.cancel()
 
     @rule(page_size=st.sampled_from([5, 10]), slices=st.integers(0, 3))
@@ -78,19 +88,14 @@ class ProductRules(BothSides):
         for _ in range(slices):
             self.product.deliver(run)
 
-    @precondition(lambda self: self.product.latest_preview)
     @rule(twice=st.booleans())
     @counted
     def the_preview_is_applied(self, twice: bool) -> None:
+        if self.product.latest_preview is None:
+            self.product.deliver(self.product.preview())
         if self.product.apply_preview() and twice:
             assert self.product.apply_preview() is None, "applied twice"
 
-    @rule()
-    @counted
-    def night_falls(self) -> None:
-        self.product.let_night_fall()
-
-    @precondition(lambda self: self.product.held())
     @rule(index=anybody, everybody=st.booleans(), remove=st.booleans())
     @counted
     def held_people_are_decided(self, index: int, everybody: bool, remove: bool) -> None:
@@ -105,13 +110,16 @@ class ProductRules(BothSides):
             self.kept |= {member.github_id for member in chosen}
             self.were_kept |= self.kept
 
-    @rule()
+    @rule(what=st.sampled_from(["a lease ends", "a wait ends", "both end", "night falls"]))
     @counted
-    def time_passes(self) -> None:
-        self.product.let_leases_end()
-        self.product.let_waits_end()
+    def time_passes(self, what: str) -> None:
+        if what in ("a lease ends", "both end"):
+            self.product.let_leases_end()
+        if what in ("a wait ends", "both end"):
+            self.product.let_waits_end()
+        if what == "night falls":
+            self.product.let_night_fall()
 
-    @precondition(lambda self: self.product.team.members.exists())
     @rule(index=anybody, active=st.booleans())
     @counted
     def somebody_is_switched_by_hand(self, index: int, active: bool) -> None:

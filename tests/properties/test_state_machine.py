@@ -1,6 +1,7 @@
 """GitHub and the product, driven together in any order: whatever happens, the roster comes right.
 
-Hypothesis picks the steps; MACHINE_SEED picks another sequence of them.
+Hypothesis picks the steps; MACHINE_SEED picks others, MACHINE_EXAMPLES more, and MACHINE_SHRINKS
+finds the fewest steps to a failure.
 """
 
 from __future__ import annotations
@@ -33,9 +34,11 @@ if TYPE_CHECKING:
 SEED = int(os.environ.get("MACHINE_SEED", "1"))
 # Two halves, so that two cores share them.
 HALVES = 2
-EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "60"))
 STEPS = 40
-STEPS_AT_LEAST = 1_000
+# To find the fewest steps to a failure, which takes some minutes of real HTTP and database.
+SHRINKS = bool(os.environ.get("MACHINE_SHRINKS"))
+STEPS_AT_LEAST = 1_200
 
 
 class RosterMachine(GitHubRules, ProductRules):
@@ -127,8 +130,7 @@ def test_the_roster_comes_right_whatever_happens(sandbox: SandboxControl, half: 
             stateful_step_count=STEPS,
             deadline=None,
             database=None,
-            # Each step is real HTTP and a real database: a failure as found says enough.
-            phases=[Phase.generate],
+            phases=[Phase.generate, Phase.shrink] if SHRINKS else [Phase.generate],
             suppress_health_check=list(HealthCheck),
             print_blob=False,
         ),
