@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 SEED = int(os.environ.get("MACHINE_SEED", "1"))
 # Two halves, so that two cores share them.
 HALVES = 2
-EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "40"))
 STEPS = 40
 # To find the fewest steps to a failure, which takes some minutes of real HTTP and database.
 SHRINKS = bool(os.environ.get("MACHINE_SHRINKS"))
-STEPS_AT_LEAST = 1_200
+STEPS_AT_LEAST = 1_000
 
 
 class RosterMachine(GitHubRules, ProductRules):
