@@ -12,6 +12,7 @@ from integrations.constants import (
     SYNC_STATUS_PENDING,
     SYNC_STATUS_SYNCING,
     DeactivatedBy,
+    MemberChangeKind,
 )
 from integrations.models import StatusTransition, Team
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from tests.properties.github_side import LivingOrganization
     from tests.properties.product_side import ConnectedTeam
 
+# What the runs came to and what people went through, to see that the steps get anywhere.
+outcomes: Counter[str] = Counter()
 FINAL = {SYNC_STATUS_COMPLETE, SYNC_STATUS_ERROR}
 
 
@@ -45,12 +48,9 @@ def check_people(product: ConnectedTeam, company: LivingOrganization) -> None:
     rows = list(product.team.members.all())
     twice = [one for one, count in Counter(row.github_id for row in rows).items() if count > 1]
     assert not twice
-    wronged = [
-        row
-        for row in rows
-        if row.deactivated_by == DeactivatedBy.SYNC
-        and row.github_id in company.inside - company.were_out
-    ]
+    faithful = company.inside - company.were_out
+    wronged = [row for row in rows if row.deactivated_by == DeactivatedBy.SYNC]
+    wronged = [row for row in wronged + product.held() if row.github_id in faithful]
     assert not wronged, f"never left GitHub, and are said to have left: {wronged}"
 
 
@@ -81,6 +81,17 @@ def check_moves(product: ConnectedTeam) -> None:
         assert all(before.to_status == after.from_status for before, after in pairwise(moves))
         assert moves[-1].to_status == run.status
         assert sum(move.to_status in FINAL for move in moves) <= 1
+
+
+def check_counts(product: ConnectedTeam) -> None:
+    """What a run counts is what its history tells: nothing is counted twice, nor by two workers."""
+    for run in product.runs:
+        told = Counter(run.changes.values_list("kind", flat=True))
+        assert run.created_count == told[MemberChangeKind.JOINED], run
+        assert run.returned_count == told[MemberChangeKind.RETURNED], run
+        assert run.departed_count == told[MemberChangeKind.LEFT], run
+        outcomes[run.error_code or run.sweep_blocked_by or run.status] += 1
+        outcomes.update(told)
 
 
 def roster_of(product: ConnectedTeam) -> dict[int, dict[str, Any]]:

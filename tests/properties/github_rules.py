@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from integrations.sandbox.faults.catalogue import KNOWN_FAULTS
-from tests.properties.steps import BothSides, anybody, counted, one_of
+from tests.properties.interruptions import stalls_at_statement
+from tests.properties.steps import SMALL_PAGE, BothSides, anybody, counted, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,37 +62,51 @@ class GitHubRules(BothSides):
     def many_leave(self, count: int) -> None:
         self.github.leave(self.github.others[-count:])
 
-    @precondition(lambda self: self.github.owner_id in self.github.inside)
-    @rule()
-    @counted
-    def the_token_s_owner_leaves(self) -> None:
-        self.github.leave([self.github.owner_id])
-
     @precondition(lambda self: len(self.github.others) > 1)
-    @rule(what=st.sampled_from(sorted(CHANGES)), index=anybody)
+    @rule(whats=st.lists(st.sampled_from(sorted(CHANGES)), min_size=1, max_size=4), index=anybody)
     @counted
-    def somebody_changes(self, what: str, index: int) -> None:
+    def people_change(self, whats: list[str], index: int) -> None:
         others = self.github.others
-        CHANGES[what](self.github, one_of(others, index), one_of(others, index + 1))
-
-    @precondition(lambda self: self.github.token_works)
-    @rule()
-    @counted
-    def the_token_is_revoked(self) -> None:
-        self.github.revoke_token()
+        for offset, what in enumerate(whats, start=index):
+            CHANGES[what](self.github, one_of(others, offset), one_of(others, offset + 1))
 
     @rule(
         name=st.sampled_from(sorted(KNOWN_FAULTS)),
         after=st.integers(min_value=0, max_value=6),
-        times=st.sampled_from([1, 1, 2, 3, None]),
+        times=st.sampled_from([1, 1, 1, 2, 3, None]),
     )
     @counted
     def github_misbehaves(self, name: str, after: int, times: int | None) -> None:
         self.github.organization.fault(name, after=after, times=times, **FAULT_PARAMS.get(name, {}))
 
-    @rule(with_token=st.booleans())
+    @rule()
     @counted
-    def github_is_mended(self, with_token: bool) -> None:
+    def github_is_mended(self) -> None:
+        self._mend()
+
+    @rule(
+        how=st.sampled_from(["the token is revoked", "its owner leaves"]),
+        statement=st.integers(min_value=2, max_value=30),
+        lasts=st.sampled_from([False, False, False, True]),
+    )
+    @counted
+    def the_connection_breaks_under_a_worker(self, how: str, statement: int, lasts: bool) -> None:
+        run = self.product.active_run or self.product.click()
+        self.product.read_small_pages(SMALL_PAGE)
+        self.disturbed = True
+
+        def breaks() -> None:
+            if how == "the token is revoked":
+                self.github.revoke_token()
+            elif self.github.owner_id in self.github.inside:
+                self.github.leave([self.github.owner_id])
+
+        with stalls_at_statement(statement, breaks):
+            self.product.deliver(run)
+        if not lasts:
+            self._mend()
+
+    def _mend(self) -> None:
         self.github.mend()
-        if with_token:
+        if not (self.github.token_works and self.product.may_use_its_token()):
             self.product.reconnect(self.github.new_token())

@@ -6,10 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from integrations.constants import DeactivatedBy
+from integrations.models import SyncRun
 from tests.properties.interruptions import dies_at_statement, stalls_at_statement
-from tests.properties.steps import BothSides, anybody, counted, one_of
-
-SMALL_PAGE = 5
+from tests.properties.steps import SMALL_PAGE, BothSides, anybody, counted, one_of
 
 
 class ProductRules(BothSides):
@@ -25,6 +24,14 @@ class ProductRules(BothSides):
         if twice and run.is_active:
             assert self.product.click() == run
         self.product.read_small_pages(page_size)
+
+    @rule(page_size=st.sampled_from([5, 10, 20]))
+    @counted
+    def a_sync_runs_to_its_end(self, page_size: int) -> None:
+        """To whatever end it comes, as GitHub is just now."""
+        self.product.click()
+        self.product.read_small_pages(page_size)
+        self.product.settle()
 
     @rule(index=st.sampled_from([-1, -1, -1, -2, 0]))
     @counted
@@ -46,20 +53,45 @@ class ProductRules(BothSides):
 
     @rule(
         statement=st.integers(min_value=3, max_value=30),
-        what=st.sampled_from(["taken over", "cancelled", "switched off", "decided"]),
+        how_far=st.integers(min_value=10, max_value=90),
+        noticed=st.booleans(),
+    )
+    @counted
+    def a_worker_stalls_and_is_replaced(self, statement: int, how_far: int, noticed: bool) -> None:
+        """It wakes up when another worker has the run, which got some way itself, or to its end."""
+        run = self.product.active_run or self.product.click()
+        self.product.read_small_pages(SMALL_PAGE)
+        self.disturbed = True
+        replaced: list[SyncRun] = []
+
+        def take_over() -> None:
+            self.product.let_leases_end()
+            with dies_at_statement(how_far):
+                self.product.deliver(run)
+            run.refresh_from_db()
+            replaced.append(run)
+
+        with stalls_at_statement(statement, take_over):
+            self.product.deliver(run)
+        for left in replaced:
+            found = SyncRun.objects.get(pk=left.pk)
+            assert _standing(found) == _standing(left), "a worker wrote without the lease"
+        if noticed:
+            self.product.let_leases_end()
+
+    @rule(
+        statement=st.integers(min_value=3, max_value=30),
+        what=st.sampled_from(["cancelled", "switched off", "decided"]),
         index=anybody,
     )
     @counted
-    def a_worker_stalls_meanwhile(self, statement: int, what: str, index: int) -> None:
+    def a_worker_is_overtaken_by_a_person(self, statement: int, what: str, index: int) -> None:
         run = self.product.active_run or self.product.click()
         self.product.read_small_pages(SMALL_PAGE)
         self.disturbed = True
 
         def meanwhile() -> None:
-            if what == "taken over":
-                self.product.let_leases_end()
-                self.product.deliver(run)
-            elif what == "cancelled":
+            if what == "cancelled":
                 self.product.cancel()
             elif what == "switched off":
                 self._switch(index, active=False)
@@ -136,3 +168,7 @@ class ProductRules(BothSides):
         (self.switched_off.discard if active else self.switched_off.add)(member.github_id)
         (self.kept.add if wants_to_keep else self.kept.discard)(member.github_id)
         self.were_kept |= self.kept
+
+
+def _standing(run: SyncRun) -> tuple[object, ...]:
+    return run.status, run.lease_token, run.cursor, run.page_count, run.created_count

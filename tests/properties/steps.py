@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tests.properties.github_side import LivingOrganization
     from tests.properties.product_side import ConnectedTeam
 
+# Of a list of a few dozen: several pages, several chances for a worker to die.
+SMALL_PAGE = 5
 anybody = st.integers(min_value=0, max_value=1_000)
 Step = TypeVar("Step", bound="Callable[..., None]")
 steps_taken: Counter[str] = Counter()
