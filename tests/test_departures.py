@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from django.utils import timezone
 
 from integrations.constants import (
     CONFIRMED_DEPARTURES_MAX,
@@ -16,7 +17,7 @@ from integrations.live.cards import MemberSyncCard
 from integrations.models import GitHubIntegration, HeldDeparture, MemberChange
 from integrations.services import departures
 from integrations.services.roster import switch_member
-from tests.test_tasks import connect, roster, sync, truth
+from tests.test_tasks import connect, roster, start, sync, truth
 
 if TYPE_CHECKING:
     from integrations.models import User
@@ -152,6 +153,28 @@ class TestTheGuard:
     ) -> None:
         guarded = GitHubIntegration(guard_percent=10, guard_minimum=5)
         assert departures.is_too_many(guarded, absent_count=absent, active_count=active) == is_held
+
+
+class TestADecisionMeanwhile:
+    @pytest.mark.parametrize("count", [2, 6])
+    def test_who_is_kept_while_github_is_asked_neither_leaves_nor_is_held(
+        self,
+        count: int,
+        integration: GitHubIntegration,
+        organization: SandboxOrganization,
+        alice: User,
+    ) -> None:
+        gone = remove(organization, count)
+        run = start(integration)
+        rows = integration.team.members.filter(github_username__in=gone)
+        keys = list(rows.values_list("pk", flat=True))
+        kept = integration.team.members.filter(pk=keys[0])
+        verdict = departures.Verdict(departed=keys) if count < 5 else departures.Verdict(held=keys)
+        kept.update(kept_at=timezone.now())
+        departures.conclude(run, verdict)
+        assert run.departed_count + run.held_count == count - 1
+        assert kept.get().is_active
+        assert not HeldDeparture.objects.filter(member=keys[0]).exists()
 
 
 class TestASample:

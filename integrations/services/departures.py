@@ -62,10 +62,13 @@ def judge(lease: Lease, client: GitHubClient) -> Verdict:
     doubt = github_access.check_membership(client, integration)
     if doubt:
         return Verdict(doubt)
+    # Before the guard: a list that leaves out members must not be put to an admin as the truth.
+    verdict = confirmed(lease, client, absent)
     active_count = TeamMember.objects.active().filter(team_id=integration.team_id).count()
-    if is_too_many(integration, absent_count=len(absent), active_count=active_count):
-        return Verdict(held=absent)
-    return confirmed(lease, client, absent)
+    gone_count = len(verdict.departed)
+    if is_too_many(integration, absent_count=gone_count, active_count=active_count):
+        return Verdict(held=verdict.departed)
+    return verdict
 
 
 def doubt_about(run: SyncRun) -> str:
@@ -155,8 +158,7 @@ def conclude(run: SyncRun, verdict: Verdict) -> None:
     if verdict.doubt:
         return
     run.departed_count = depart(verdict.departed, run=run, at=now)
-    run.held_count = len(verdict.held)
-    _hold(verdict.held, run=run, at=now)
+    run.held_count = _hold(verdict.held, run=run, at=now)
 
 
 def depart(
@@ -181,15 +183,19 @@ def depart(
 
 
 def _batches(keys: Sequence[int]) -> Iterator[list[TeamMember]]:
-    """Yield those of these people who are active still, locked, a batch at a time."""
-    active = TeamMember.objects.active().select_for_update()
+    """Yield those of these people who are active and not kept by now, locked, a batch at a time.
+
+    An admin may have decided about them while GitHub was asked.
+    """
+    active = TeamMember.objects.active().select_for_update().filter(kept_at__isnull=True)
     active = active.only("team_id", "github_id", "github_username")
     for start in range(0, len(keys), BATCH_SIZE):
         yield list(active.filter(pk__in=keys[start : start + BATCH_SIZE]))
 
 
-def _hold(keys: Sequence[int], *, run: SyncRun, at: datetime) -> None:
-    """Leave these for an admin's decision; who was held before keeps the date."""
+def _hold(keys: Sequence[int], *, run: SyncRun, at: datetime) -> int:
+    """Leave these for an admin's decision; who was held before keeps the date. Return how many."""
+    held_count = 0
     for batch in _batches(keys):
         known = HeldDeparture.objects.filter(member__in=batch)
         held_before = set(known.values_list("member_id", flat=True))
@@ -199,6 +205,8 @@ def _hold(keys: Sequence[int], *, run: SyncRun, at: datetime) -> None:
             HeldDeparture(member=member, run=run, held_at=at) for member in new
         )
         _write_changes(new, MemberChangeKind.HELD, at=at, run=run)
+        held_count += len(batch)
+    return held_count
 
 
 def decide(

@@ -45,6 +45,16 @@ def test_case_01_an_owner_who_leaves_during_the_walk_is_noticed_at_its_end(
     assert all_are_there(synced)
 
 
+def test_case_01_public_members_only_in_between_are_nobody_to_decide_about(
+    synced: GitHubIntegration, organization: SandboxOrganization
+) -> None:
+    organization.fault("public_only", kind="graphql")
+    run = sync(synced)
+    assert (run.status, run.sweep_blocked_by) == (SYNC_STATUS_COMPLETE, "list_disputed")
+    assert (run.departed_count, run.held_count) == (0, 0)
+    assert all_are_there(synced)
+
+
 @pytest.mark.parametrize("fault", ["organization_null", "not_found"])
 @pytest.mark.parametrize("after", [0, 1])
 def test_case_02_an_organisation_that_is_not_there_is_no_empty_one(
