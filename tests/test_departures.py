@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from integrations.constants import (
@@ -171,7 +172,8 @@ class TestADecisionMeanwhile:
         kept = integration.team.members.filter(pk=keys[0])
         verdict = departures.Verdict(departed=keys) if count < 5 else departures.Verdict(held=keys)
         kept.update(kept_at=timezone.now())
-        departures.conclude(run, verdict)
+        with transaction.atomic():
+            departures.conclude(run, verdict)
         assert run.departed_count + run.held_count == count - 1
         assert kept.get().is_active
         assert not HeldDeparture.objects.filter(member=keys[0]).exists()
