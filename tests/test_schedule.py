@@ -19,7 +19,7 @@ from integrations.constants import (
     RunTrigger,
 )
 from integrations.models import GitHubIntegration, SyncRun
-from integrations.services import schedule
+from integrations.services import schedule, transitions
 from integrations.services.connection import disconnect
 from integrations.services.runs import start_run
 from tests.factories import GitHubIntegrationFactory
@@ -127,6 +127,15 @@ class TestDue:
         due.refresh_from_db()
         assert due.next_sync_at is not None
         assert due.next_sync_at > timezone.now()
+
+    def test_a_ticker_that_comes_after_the_run_s_end_starts_none(
+        self, due: GitHubIntegration
+    ) -> None:
+        stale = GitHubIntegration.objects.select_related("credential").get(pk=due.pk)
+        [run] = schedule.start_due(timezone.now())
+        transitions.fail(run, "internal_error")
+        assert schedule._start(stale, timezone.now()) is None
+        assert due.runs.count() == 1
 
     def test_ten_tickers_at_once_start_it_once(self, due: GitHubIntegration) -> None:
         gate, started = threading.Barrier(10), []

@@ -21,6 +21,7 @@ from integrations.services.runs import start_run
 
 if TYPE_CHECKING:
     from integrations.models import SyncRun
+    from integrations.services.runs import StartedRun
 
 logger = structlog.get_logger(__name__)
 
@@ -87,18 +88,28 @@ def start_due(now: datetime) -> list[SyncRun]:
 def _start(integration: GitHubIntegration, now: datetime) -> SyncRun | None:
     """Claim one night and start its run, in one transaction: both or neither."""
     seen = integration.next_sync_at
-    integration.next_sync_at = next_night(integration, after=now)
-    with transaction.atomic():
-        rows = GitHubIntegration.objects.filter(pk=integration.pk, next_sync_at=seen)
-        if not rows.update(next_sync_at=integration.next_sync_at):
-            return None
-        if integration.credential is None or not integration.credential.is_active:
-            return None
-        started = start_run(integration, trigger=RunTrigger.SCHEDULE)
-    if started.joined:
+    following = next_night(integration, after=now)
+    credential = integration.credential
+    started: StartedRun | None = None
+    try:
+        with transaction.atomic():
+            # The run first and the integration's row after it, as every other start does it: the
+            # other way round, PostgreSQL finds a click at the same moment to be a deadlock.
+            if credential is not None and credential.is_active:
+                started = start_run(integration, trigger=RunTrigger.SCHEDULE)
+            rows = GitHubIntegration.objects.filter(pk=integration.pk, next_sync_at=seen)
+            if not rows.update(next_sync_at=following):
+                raise _TakenElsewhere
+    except _TakenElsewhere:
+        return None
+    if started is None or started.joined:
         return None
     logger.info("nightly read started", run_id=started.run.pk, due_at=str(seen))
     return started.run
+
+
+class _TakenElsewhere(Exception):
+    """Another ticker had this night first: what was begun for it is rolled back."""
 
 
 def _plan_missing(now: datetime) -> None:

@@ -94,8 +94,9 @@ def test_case_06_a_reset_beside_a_5xx_is_no_hour_s_wait(
     assert run.wait_count == 0
 
 
+@pytest.mark.parametrize("_again", range(5))
 def test_case_22_click_night_and_wizard_at_once_are_one_run(
-    integration: GitHubIntegration,
+    integration: GitHubIntegration, _again: int
 ) -> None:
     integration.next_sync_at = timezone.now() - timedelta(minutes=1)
     integration.save()
