@@ -183,6 +183,14 @@ class TestTelling:
         assert f"{settings.SITE_URL}/t/acme/" in message.body
         assert "@alice-gh" in message.body
 
+    def test_several_admins_get_the_same_message_once(
+        self, revoked: IntegrationCredential, acme: Team, alice: User, charlie: User
+    ) -> None:
+        acme.memberships.create(user=charlie, role="admin")
+        tasks.notify_admins_task.fn(revoked.pk)
+        [message] = mail.outbox
+        assert set(message.to) == {alice.email, charlie.email}
+
     def test_a_second_refusal_is_no_second_notice(self, revoked: IntegrationCredential) -> None:
         revoked.refresh_from_db()
         assert not credentials.revoke(revoked)

@@ -274,6 +274,9 @@ class TestDecisions:
         row = integration.team.members.get(github_username=login)
         switch_member(row, active=True, person=alice)
         assert sync(integration).departed_count == 0
+        for active in (False, True):
+            switch_member(row, active=active, person=alice)
+        assert sync(integration).departed_count == 0
         row.refresh_from_db()
         assert row.is_active
 

@@ -184,12 +184,13 @@ def notify_admins(credential_id: int) -> None:
         memberships__team=credential.team, memberships__role=TeamRole.ADMIN, is_active=True
     )
     context = {"credential": credential, "team": credential.team, "site_url": settings.SITE_URL}
-    for admin in admins:
-        send_mail(
-            render_to_string("email/credential_revoked_subject.txt", context).strip(),
-            render_to_string("email/credential_revoked.txt", context),
-            None,
-            [admin.email],
-        )
+    # One message to all of them: it goes or it doesn't, so that one bad address does not have the
+    # others written to again and again.
+    send_mail(
+        render_to_string("email/credential_revoked_subject.txt", context).strip(),
+        render_to_string("email/credential_revoked.txt", context),
+        None,
+        list(admins.values_list("email", flat=True)),
+    )
     IntegrationCredential.objects.filter(pk=credential_id).update(notify_at=None)
     logger.info("admins notified", credential_id=credential_id)

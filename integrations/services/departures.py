@@ -151,7 +151,7 @@ def conclude(run: SyncRun, verdict: Verdict) -> None:
     """Write a verdict down, in the transaction that completes the run, and count it on the run."""
     now = timezone.now()
     team_id = run.integration.team_id
-    # Whoever is on the list again, or was switched off meanwhile, needs no decision any more.
+    # Whoever is on the list again needs no decision any more.
     HeldDeparture.objects.filter(
         member__team_id=team_id, member__last_seen_run_id=run.mark
     ).delete()

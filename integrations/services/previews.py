@@ -20,7 +20,7 @@ from integrations.constants import (
 )
 from integrations.github.members import RemoteMember
 from integrations.models import MemberChange, PlannedChange, SyncRun, TeamMember
-from integrations.services import leases, roster
+from integrations.services import roster
 from integrations.services.github_graphql_sync import END_OF_LIST, FetchedPage, Place
 from integrations.services.runs import start_run
 
@@ -56,13 +56,7 @@ def plan_page(lease: Lease, page: FetchedPage) -> None:
         plan = roster.plan_for(run, _without_planned(run, page))
         roster.mark_seen(run, [row for row in plan.rows if row.pk])
         PlannedChange.objects.bulk_create(_planned(plan, page))
-        leases.checkpoint(
-            lease,
-            counts=plan.counts() | page.counts(),
-            cursor=str(page.next_place or END_OF_LIST),
-            page_size=page.place.first,
-            expected_count=run.expected_count if page.total_count is None else page.total_count,
-        )
+        roster.checkpoint(lease, plan, page)
 
 
 def _without_planned(run: SyncRun, page: FetchedPage) -> FetchedPage:
@@ -119,7 +113,7 @@ def why_not_applicable(preview: SyncRun) -> str:
     """Return why a preview may not be applied (any more), a code of reasons.py; empty if it may."""
     if not preview.is_preview or preview.status != SYNC_STATUS_COMPLETE:
         reason = "preview_incomplete"
-    elif preview.applied_by.exclude(error_code__in=["queue_unreachable"]).exists():
+    elif preview.applied_by.exclude(error_code="queue_unreachable").exists():
         reason = "preview_applied"
     elif not preview.integration.is_connected:
         reason = "not_connected"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from django.db.models import Max, Q
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 logger = structlog.get_logger(__name__)
 
+# The ticker has runs to send as well: the other teams' turns come at its next looks.
+TEAMS_A_LOOK: Final = 10
+
 
 def prune(now: datetime) -> int:
     """Delete a batch of what is too old, for each team whose turn it is; return how many rows.
@@ -25,7 +28,9 @@ def prune(now: datetime) -> int:
     """
     deleted_count = 0
     due = Q(next_prune_at__isnull=True) | Q(next_prune_at__lte=now)
-    for integration in GitHubIntegration.objects.filter(due).order_by("next_prune_at")[:100]:
+    for integration in GitHubIntegration.objects.filter(due).order_by("next_prune_at")[
+        :TEAMS_A_LOOK
+    ]:
         mine = GitHubIntegration.objects.filter(
             pk=integration.pk, next_prune_at=integration.next_prune_at
         )

@@ -173,13 +173,19 @@ def write_page(lease: Lease, page: FetchedPage) -> None:
     with transaction.atomic():
         plan = plan_for(run, page)
         _write(plan)
-        leases.checkpoint(
-            lease,
-            counts=plan.counts() | page.counts(),
-            cursor=str(page.next_place or END_OF_LIST),
-            page_size=page.place.first,
-            expected_count=run.expected_count if page.total_count is None else page.total_count,
-        )
+        checkpoint(lease, plan, page)
+
+
+def checkpoint(lease: Lease, plan: PagePlan, page: FetchedPage) -> None:
+    """Write down what a page came to and where the next one is. Raises LeaseLost."""
+    expected_count = lease.run.expected_count if page.total_count is None else page.total_count
+    leases.checkpoint(
+        lease,
+        counts=plan.counts() | page.counts(),
+        cursor=str(page.next_place or END_OF_LIST),
+        page_size=page.place.first,
+        expected_count=expected_count,
+    )
 
 
 def plan_for(run: SyncRun, page: FetchedPage) -> PagePlan:
@@ -226,9 +232,9 @@ def switch_member(member: TeamMember, *, active: bool, person: User) -> None:
         row.is_active, row.updated_at = active, now
         row.deactivated_by = DeactivatedBy.NOBODY if active else DeactivatedBy.PERSON
         # Somebody who left GitHub and is switched on all the same is kept, or the next sync would
-        # undo the switch.
-        row.kept_at = now if active and row.left_at else None
-        row.left_at = None if active else row.left_at
+        # undo the switch; once kept, they are until GitHub lists them again.
+        if active and row.left_at:
+            row.kept_at, row.left_at = now, None
         row.save(update_fields=["is_active", "deactivated_by", "kept_at", "left_at", "updated_at"])
         MemberChange.objects.create(
             team_id=row.team_id,

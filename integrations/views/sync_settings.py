@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 from zoneinfo import available_timezones
 
@@ -24,12 +25,18 @@ else:
     SettingsForm = forms.ModelForm
 
 
+@cache
+def _time_zones() -> list[tuple[str, str]]:
+    """Return the zones that this machine knows, read from its files once."""
+    return [(name, name) for name in sorted(available_timezones())]
+
+
 class SyncSettingsForm(SettingsForm):
     """The team's settings; each label says what its number does."""
 
     schedule_time_zone = forms.TypedChoiceField(
         label=gettext_lazy("Time zone"),
-        choices=lambda: [(name, name) for name in sorted(available_timezones())],
+        choices=_time_zones,
     )
 
     class Meta:
