@@ -18,9 +18,7 @@ from integrations.models import GitHubIntegration, SyncRun
 from integrations.services import leases, transitions
 from integrations.services.member_sync import sync_members
 from integrations.services.roster import write_page
-from tests.test_departures import remove
-from tests.test_previews import work_on
-from tests.test_tasks import connect, roster, start, sync, truth
+from tests.syncing import connect, remove, roster, start, sync, truth, work_on
 
 if TYPE_CHECKING:
     from integrations.models import User

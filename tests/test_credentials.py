@@ -18,7 +18,7 @@ from integrations.constants import SYNC_STATUS_COMPLETE, SYNC_STATUS_ERROR, Cred
 from integrations.models import GitHubIntegration, IntegrationCredential
 from integrations.services import credentials
 from integrations.services.credentials import Refreshing
-from tests.test_tasks import connect, resume, roster, start, sync, truth
+from tests.syncing import connect, resume, roster, start, sync, truth
 
 if TYPE_CHECKING:
     from typing import Any

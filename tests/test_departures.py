@@ -18,7 +18,7 @@ from integrations.live.cards import MemberSyncCard
 from integrations.models import GitHubIntegration, HeldDeparture, MemberChange
 from integrations.services import departures
 from integrations.services.roster import switch_member
-from tests.test_tasks import connect, roster, start, sync, truth
+from tests.syncing import connect, remove, roster, start, sync, truth
 
 if TYPE_CHECKING:
     from integrations.models import User
@@ -37,18 +37,6 @@ def integration(organization: SandboxOrganization) -> GitHubIntegration:
     integration = connect(organization)
     sync(integration)
     return integration
-
-
-def remove(organization: SandboxOrganization, count: int) -> list[str]:
-    """Take so many people out of the organisation; return their logins."""
-    logins = [
-        member["login"]
-        for member in organization.members().values()
-        if member["login"] != organization.owner
-    ][:count]
-    for login in logins:
-        organization.remove(login)
-    return logins
 
 
 def held_logins(integration: GitHubIntegration) -> set[str]:

@@ -18,8 +18,7 @@ from integrations.models import GitHubIntegration, HeldDeparture, MemberChange, 
 from integrations.services import transitions
 from integrations.services.runs import start_run
 from tests.factories import GitHubIntegrationFactory, TeamMemberFactory
-from tests.test_departures import remove
-from tests.test_tasks import sync
+from tests.syncing import remove, sync
 
 if TYPE_CHECKING:
     from django.test import Client

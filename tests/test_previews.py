@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 from django.utils import timezone
 
-from integrations import tasks
 from integrations.constants import (
     PREVIEW_VALID_FOR,
     SYNC_STATUS_COMPLETE,
@@ -21,8 +20,7 @@ from integrations.models import GitHubIntegration, MemberChange, SyncRun
 from integrations.services import previews
 from integrations.services.roster import switch_member
 from integrations.services.runs import start_run
-from tests.test_departures import remove
-from tests.test_tasks import connect, roster, start, sync, truth
+from tests.syncing import connect, remove, roster, start, sync, truth, work_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,12 +41,6 @@ def integration(organization: SandboxOrganization) -> GitHubIntegration:
     integration = connect(organization)
     sync(integration)
     return integration
-
-
-def work_on(run: SyncRun) -> SyncRun:
-    tasks.sync_github_members_task.fn(run.pk)
-    run.refresh_from_db()
-    return run
 
 
 def preview(integration: GitHubIntegration) -> SyncRun:

@@ -10,7 +10,7 @@ from integrations import tasks
 from integrations.constants import RunTrigger
 from integrations.models import SyncRun
 from integrations.services.runs import start_run
-from tests.test_tasks import connect
+from tests.syncing import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable

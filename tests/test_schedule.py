@@ -23,7 +23,7 @@ from integrations.services import schedule, transitions
 from integrations.services.connection import disconnect
 from integrations.services.runs import start_run
 from tests.factories import GitHubIntegrationFactory
-from tests.test_tasks import connect, roster, truth
+from tests.syncing import connect, roster, truth
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
 
 from integrations import tasks
 from integrations.constants import (
@@ -23,18 +21,15 @@ from integrations.constants import (
     MemberChangeKind,
     RunTrigger,
 )
-from integrations.models import GitHubIntegration, MemberChange, StatusTransition, SyncRun
-from integrations.services import leases, recovery, transitions
+from integrations.models import GitHubIntegration, MemberChange, SyncRun
+from integrations.services import transitions
 from integrations.services.member_sync import sync_members
-from integrations.services.repository_list import refresh_if_stale
 from integrations.services.roster import switch_member
 from integrations.services.runs import start_run
 from tests.factories import (
-    GitHubIntegrationFactory,
-    IntegrationCredentialFactory,
-    TrackedRepositoryFactory,
     UserFactory,
 )
+from tests.syncing import connect, resume, roster, start, sync, truth
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,60 +44,9 @@ def organization(sandbox: SandboxControl) -> SandboxOrganization:
     return sandbox.organization(size=12)
 
 
-def connect(organization: SandboxOrganization, *, token: str = "") -> GitHubIntegration:
-    """Tie a team of its own to an organisation of the sandbox."""
-    credential = IntegrationCredentialFactory(
-        access_token=token or organization.token, github_username=organization.owner
-    )
-    return GitHubIntegrationFactory(
-        team=credential.team,
-        credential=credential,
-        organization_id=organization.id,
-        organization_login=organization.login,
-    )
-
-
 @pytest.fixture
 def integration(organization: SandboxOrganization) -> GitHubIntegration:
     return connect(organization)
-
-
-def start(integration: GitHubIntegration) -> SyncRun:
-    return start_run(integration, trigger=RunTrigger.MANUAL).run
-
-
-def sync(integration: GitHubIntegration) -> SyncRun:
-    """Run one sync to its end in this thread, as the actor does it."""
-    run = start(integration)
-    tasks.sync_github_members_task.fn(run.pk)
-    integration.refresh_from_db()
-    run.refresh_from_db()
-    return run
-
-
-def roster(integration: GitHubIntegration) -> dict[int, dict[str, Any]]:
-    """Return the active roster in the shape of the sandbox's truth."""
-    return {
-        member.github_id: {
-            "id": member.github_id,
-            "login": member.github_username,
-            "name": member.name or None,
-            "email": member.email,
-            "role": member.role,
-            "two_factor": member.two_factor_enabled,
-        }
-        for member in integration.team.members.active()
-    }
-
-
-def truth(organization: SandboxOrganization) -> dict[int, dict[str, Any]]:
-    names = ("id", "login", "name", "email", "role", "two_factor")
-    return {
-        github_id: {name: member[name] for name in names}
-        | {"name": (member["name"] or "").replace("\0", "")[:255] or None}
-        | {"email": member["email"] or ""}
-        for github_id, member in organization.members().items()
-    }
 
 
 class TestTheQueue:
@@ -440,27 +384,6 @@ class TestErrors:
         assert tries == MAX_FRUITLESS_CLAIMS
         assert run.error_code == "github_unavailable"
 
-    def test_a_page_that_is_too_big_is_asked_for_in_halves(self, sandbox: SandboxControl) -> None:
-        organization = sandbox.organization(size=120)
-        organization.fault("too_big_502", above=25)
-        integration = connect(organization)
-        run = sync(integration)
-        assert run.status == SYNC_STATUS_COMPLETE
-        assert run.page_size == 25
-        assert set(roster(integration)) == set(organization.members())
-
-    @pytest.mark.parametrize("fault", ["null_edge", "null_node", "null_database_id"])
-    def test_a_person_who_could_not_be_read_leaves_nobody_departed(
-        self, fault: str, integration: GitHubIntegration, organization: SandboxOrganization
-    ) -> None:
-        sync(integration)
-        organization.fault(fault)
-        run = sync(integration)
-        assert run.status == SYNC_STATUS_COMPLETE
-        assert run.sweep_blocked_by == "people_skipped"
-        assert run.failed_count == 1
-        assert integration.team.members.active().count() == 12
-
     def test_our_own_fault_says_so_and_is_raised(
         self, integration: GitHubIntegration, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -480,207 +403,3 @@ class TestErrors:
         integration.credential.encrypted_access_token = "garbage"
         integration.credential.save(update_fields=["encrypted_access_token"])
         assert sync(integration).error_code == "credential_unreadable"
-
-
-def resume(run: SyncRun) -> None:
-    """Let a waiting run's time come, and do what ticker and worker do then."""
-    SyncRun.objects.filter(pk=run.pk).update(resume_at=timezone.now())
-    [due] = recovery.take_runs_to_send(timezone.now())
-    assert due.pk == run.pk
-    tasks.sync_github_members_task.fn(run.pk)
-    run.refresh_from_db()
-
-
-class TestWaiting:
-    @pytest.mark.parametrize(
-        ("fault", "params"),
-        [
-            ("primary_rate_limit", {"seconds": 300}),
-            ("primary_rate_limit_429", {"seconds": 300}),
-            ("secondary_rate_limit", {"retry_after": 300}),
-            ("graphql_rate_limited", {"seconds": 300}),
-        ],
-    )
-    def test_the_run_keeps_its_place_and_waits_as_long_as_github_says(
-        self,
-        fault: str,
-        params: dict[str, Any],
-        sandbox: SandboxControl,
-    ) -> None:
-        organization = sandbox.organization(size=240)
-        integration = connect(organization)
-        organization.fault(fault, kind="graphql", after=1, times=1, **params)
-        run = sync(integration)
-        assert run.is_active
-        assert run.page_count == 1
-        assert run.resume_at is not None
-        assert timedelta(seconds=280) < run.resume_at - timezone.now() <= timedelta(seconds=302)
-        assert integration.member_sync_status == SYNC_STATUS_SYNCING
-        assert integration.team.members.count() == 100
-        resume(run)
-        assert run.status == SYNC_STATUS_COMPLETE
-        assert set(roster(integration)) == set(organization.members())
-
-    def test_without_a_figure_it_waits_a_minute_and_then_longer(
-        self, integration: GitHubIntegration, organization: SandboxOrganization
-    ) -> None:
-        organization.fault("secondary_rate_limit", kind="graphql")
-        run = sync(integration)
-        assert run.resume_at is not None
-        assert timedelta(seconds=55) < run.resume_at - timezone.now() <= timedelta(seconds=60)
-        resume(run)
-        assert run.resume_at is not None
-        assert timedelta(seconds=115) < run.resume_at - timezone.now() <= timedelta(seconds=120)
-
-    def test_a_reset_beside_a_502_is_no_reason_to_wait_for_it(
-        self, integration: GitHubIntegration, organization: SandboxOrganization
-    ) -> None:
-        organization.fault("server_error", status=500, kind="graphql")
-        run = sync(integration)
-        assert run.resume_at is not None
-        assert run.resume_at - timezone.now() < timedelta(seconds=10)
-
-    def test_a_wait_does_not_count_as_a_try(
-        self, integration: GitHubIntegration, organization: SandboxOrganization
-    ) -> None:
-        organization.fault("secondary_rate_limit", kind="graphql", retry_after=1)
-        run = sync(integration)
-        for _ in range(MAX_FRUITLESS_CLAIMS + 1):
-            resume(run)
-        assert run.is_active
-        assert run.fruitless_claim_count == 0
-        assert run.wait_count == MAX_FRUITLESS_CLAIMS + 2
-
-
-class TestLease:
-    def test_two_workers_cannot_hold_one_run(self, integration: GitHubIntegration) -> None:
-        run = start(integration)
-        assert transitions.claim(run.pk) is not None
-        assert transitions.claim(run.pk) is None
-
-    def test_a_dead_worker_s_run_goes_on_from_its_checkpoint(self, sandbox: SandboxControl) -> None:
-        organization = sandbox.organization(size=240)
-        integration = connect(organization)
-        run = start(integration)
-        dead = transitions.claim(run.pk)
-        assert dead is not None
-        # It wrote one page, and then its slice ended without a word.
-        asked = iter([True])
-        sync_members(dead, should_stop=lambda: next(asked))
-        assert transitions.claim(run.pk) is not None
-        SyncRun.objects.filter(pk=run.pk).update(lease_expires_at=timezone.now())
-        [due] = recovery.take_runs_to_send(timezone.now())
-        tasks.sync_github_members_task.fn(due.pk)
-        run.refresh_from_db()
-        assert run.status == SYNC_STATUS_COMPLETE
-        assert run.created_count == 240
-        assert run.page_count == 3
-        graphql = [call for call in organization.requests() if call["kind"] == "graphql"]
-        assert len(graphql) == 3
-
-    def test_whoever_lost_the_lease_writes_nothing_more(self, sandbox: SandboxControl) -> None:
-        organization = sandbox.organization(size=240)
-        integration = connect(organization)
-        run = start(integration)
-        slow = transitions.claim(run.pk)
-        assert slow is not None
-        SyncRun.objects.filter(pk=run.pk).update(lease_expires_at=timezone.now())
-        assert transitions.claim(run.pk) is not None
-        with pytest.raises(leases.LeaseLost):
-            sync_members(slow, should_stop=lambda: False)
-        assert not integration.team.members.exists()
-
-    def test_a_run_claimed_in_vain_too_often_ends(self, integration: GitHubIntegration) -> None:
-        run = start(integration)
-        for _ in range(MAX_FRUITLESS_CLAIMS):
-            assert transitions.claim(run.pk) is not None
-            SyncRun.objects.filter(pk=run.pk).update(lease_expires_at=timezone.now())
-        tasks.sync_github_members_task.fn(run.pk)
-        run.refresh_from_db()
-        assert run.error_code == "gave_up"
-
-
-class TestTransitions:
-    def test_every_move_is_a_row_and_revisions_are_consecutive(
-        self, sandbox: SandboxControl
-    ) -> None:
-        organization = sandbox.organization(size=240)
-        integration = connect(organization)
-        run = sync(integration)
-        moves = list(
-            StatusTransition.objects.filter(run=run).values_list(
-                "from_status", "to_status", "revision"
-            )
-        )
-        assert [(before, after) for before, after, _ in moves] == [
-            (SYNC_STATUS_PENDING, SYNC_STATUS_PENDING),
-            (SYNC_STATUS_PENDING, SYNC_STATUS_SYNCING),
-            (SYNC_STATUS_SYNCING, SYNC_STATUS_COMPLETE),
-        ]
-        # Between them one for the first page; the others came too soon after it to be told.
-        assert [revision for *_, revision in moves] == [1, 2, 4]
-        integration.team.refresh_from_db()
-        assert integration.team.revision == 4
-
-    def test_an_ended_run_cannot_end_again(self, integration: GitHubIntegration) -> None:
-        run = sync(integration)
-        assert not transitions.fail(run, "disconnected")
-        integration.refresh_from_db()
-        assert integration.member_sync_status == SYNC_STATUS_COMPLETE
-
-    def test_an_unknown_count_is_refused_by_name(self, integration: GitHubIntegration) -> None:
-        lease = transitions.claim(start(integration).pk)
-        assert lease is not None
-        with pytest.raises(ValueError, match="created_count"):
-            leases.checkpoint(
-                lease, counts={"made_count": 1}, cursor="", page_size=100, expected_count=None
-            )
-
-
-class TestRepositorySync:
-    def test_it_reads_metadata_and_people(
-        self, integration: GitHubIntegration, organization: SandboxOrganization
-    ) -> None:
-        listed = organization.control.ask("GET", "organizations")
-        assert any(each["login"] == organization.login for each in listed)
-        from_github = repositories_of(integration)
-        repository = TrackedRepositoryFactory(
-            integration=integration, github_id=from_github[0].github_id, full_name="old/name"
-        )
-        run = start_run(integration, trigger=RunTrigger.MANUAL, repository=repository).run
-        tasks.sync_repository_manual_task.fn(run.pk)
-        repository.refresh_from_db()
-        assert repository.sync_status == SYNC_STATUS_COMPLETE
-        assert repository.full_name == from_github[0].full_name
-        assert repository.sync_result == {"people": repository.people.count()}
-        assert repository.people.exists()
-        integration.refresh_from_db()
-        assert integration.member_sync_status == SYNC_STATUS_PENDING
-
-    def test_a_repository_that_is_gone_ends_in_error(self, integration: GitHubIntegration) -> None:
-        repository = TrackedRepositoryFactory(integration=integration, github_id=1)
-        run = start_run(integration, trigger=RunTrigger.MANUAL, repository=repository).run
-        tasks.sync_repository_manual_task.fn(run.pk)
-        repository.refresh_from_db()
-        assert repository.sync_status == SYNC_STATUS_ERROR
-        assert repository.sync_error
-
-    def test_members_and_a_repository_sync_side_by_side(
-        self, integration: GitHubIntegration
-    ) -> None:
-        repository = TrackedRepositoryFactory(
-            integration=integration, github_id=repositories_of(integration)[0].github_id
-        )
-        members = start(integration)
-        run = start_run(integration, trigger=RunTrigger.MANUAL, repository=repository).run
-        tasks.sync_repository_manual_task.fn(run.pk)
-        tasks.sync_github_members_task.fn(members.pk)
-        assert SyncRun.objects.filter(status=SYNC_STATUS_COMPLETE).count() == 2
-
-
-def repositories_of(integration: GitHubIntegration) -> list[Any]:
-    """List the organisation's repositories as the wizard does, and forget the rows again."""
-    refresh_if_stale(integration)
-    rows = list(integration.repositories.all())
-    integration.repositories.all().delete()
-    return rows

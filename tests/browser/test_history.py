@@ -9,7 +9,7 @@ from django.urls import reverse
 from playwright.sync_api import Page, expect
 
 from integrations.models import GitHubIntegration, HeldDeparture, SyncRun
-from tests.test_departures import remove
+from tests.syncing import remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable

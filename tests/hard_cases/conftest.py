@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.test_tasks import connect, sync
+from tests.syncing import connect, sync
 
 if TYPE_CHECKING:
     from integrations.models import GitHubIntegration

@@ -14,9 +14,7 @@ from integrations.services import connection, leases, transitions
 from integrations.services.member_sync import sync_members
 from integrations.services.roster import switch_member
 from tests.hard_cases.checks import all_are_there, graphql_calls
-from tests.test_departures import remove
-from tests.test_previews import work_on
-from tests.test_tasks import connect, resume, roster, start, sync, truth
+from tests.syncing import connect, remove, resume, roster, start, sync, truth, work_on
 
 if TYPE_CHECKING:
     from integrations.models import GitHubIntegration, User
@@ -113,6 +111,7 @@ def test_case_09_a_null_is_nobody_and_blocks_departures(
     remove(organization, 1)
     organization.fault(fault, times=1)
     run = sync(synced)
+    assert (run.status, run.sweep_blocked_by) == (SYNC_STATUS_COMPLETE, "people_skipped")
     assert (run.failed_count, run.departed_count) == (1, 0)
     assert all_are_there(synced)
     assert sync(synced).departed_count == 1

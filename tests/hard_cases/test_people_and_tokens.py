@@ -18,8 +18,7 @@ from integrations.models import HeldDeparture
 from integrations.services.roster import switch_member
 from tests.factories import TeamMemberFactory
 from tests.hard_cases.checks import all_are_there, graphql_calls
-from tests.test_departures import remove
-from tests.test_tasks import connect, resume, roster, start, sync, truth
+from tests.syncing import connect, remove, resume, roster, start, sync, truth
 
 if TYPE_CHECKING:
     from integrations.models import GitHubIntegration, User
