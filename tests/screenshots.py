@@ -138,6 +138,35 @@ def _every_page(browser: Browser, signed_in: Page, url: str, sandbox: Any) -> No
             "data-state", "complete", timeout=60_000
         )
         _waiting_and_failing(page, look, sandbox)
+        _previewed_and_held(page, look, sandbox)
+
+
+def _previewed_and_held(page: Page, look: str, sandbox: Any) -> None:
+    """Have three people leave a team that holds everybody, and look at what that comes to."""
+    team = "/t/platform/github/"
+    page.goto(f"{team}settings/")
+    page.get_by_label("Hold departures").fill("0")
+    page.get_by_label("at least this many").fill("1")
+    page.get_by_role("button", name="Save").click()
+    members = sandbox.ask("GET", "organizations/globex/members")
+    for member in members[-3:]:
+        sandbox.ask("DELETE", f"organizations/globex/members/{member['login']}")
+    sandbox.ask("POST", "organizations/globex/members", {})
+    page.goto(f"{team}members/")
+    page.get_by_role("button", name="Preview").click()
+    expect(page.get_by_text("What would change")).to_be_visible(timeout=60_000)
+    _take(page, f"preview-{look}")
+    page.goto(f"{team}members/")
+    page.get_by_role("button", name=re.compile("Sync now|Try again")).click()
+    card = page.locator("#member-sync-status")
+    expect(card).to_have_attribute("data-state", "held", timeout=60_000)
+    _take(page, f"members-held-{look}")
+    page.get_by_role("link", name="Review names").click()
+    expect(page.locator("td time").first).not_to_contain_text("UTC")
+    _take(page, f"held-{look}")
+    page.get_by_role("link", name="Decide about all").click()
+    page.get_by_role("button", name="Remove all").click()
+    expect(card).to_have_attribute("data-state", "complete")
 
 
 def _waiting_and_failing(page: Page, look: str, sandbox: Any) -> None:
