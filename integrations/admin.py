@@ -8,8 +8,10 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 
 from integrations.models import (
+    DeliverySearch,
     GitHubIntegration,
     HeldDeparture,
+    InstallationRequest,
     IntegrationCredential,
     MemberChange,
     Membership,
@@ -21,6 +23,8 @@ from integrations.models import (
     TeamMember,
     TrackedRepository,
     User,
+    WebhookDelivery,
+    WebhookInbox,
 )
 from integrations.services.people import remove_person
 
@@ -92,6 +96,31 @@ class IntegrationCredentialAdmin(ReadOnlyAdmin):
     list_filter = ["kind", "status"]
     list_select_related = ["team"]
     exclude = ["encrypted_access_token", "encrypted_refresh_token"]
+
+
+@admin.register(InstallationRequest)
+class InstallationRequestAdmin(ReadOnlyAdmin):
+    list_display = ["team", "person", "github_username", "requested_at"]
+    list_select_related = ["team", "person"]
+
+
+@admin.register(WebhookInbox)
+class WebhookInboxAdmin(ReadOnlyAdmin):
+    list_display = ["account_id", "message_at", "lease_expires_at"]
+
+
+@admin.register(WebhookDelivery)
+class WebhookDeliveryAdmin(ReadOnlyAdmin):
+    list_display = ["received_at", "event", "action", "status", "outcome", "guid"]
+    list_filter = ["status", "event"]
+    search_fields = ["guid"]
+    # People's e-mail addresses stand in it; the settings page masks them.
+    exclude = ["body"]
+
+
+@admin.register(DeliverySearch)
+class DeliverySearchAdmin(ReadOnlyAdmin):
+    list_display = ["next_at", "searched_until", "found_at", "found_count", "error_code"]
 
 
 @admin.register(GitHubIntegration)

@@ -53,6 +53,7 @@ class RunTrigger(TextChoices):
     COMMAND = "command", "From the command line"
     SCHEDULE = "schedule", "On schedule"
     PREVIEW = "preview", "Applied from a preview"
+    WEBHOOK = "webhook", "By GitHub's webhook"
 
 
 class TeamRole(TextChoices):
@@ -91,6 +92,7 @@ class DeactivatedBy(TextChoices):
 
 
 class ConnectionKind(TextChoices):
+    APP = "app", "GitHub App"
     OAUTH = "oauth", "GitHub sign-in"
     TOKEN = "token", "Personal access token"
 
@@ -103,12 +105,15 @@ class CredentialStatus(TextChoices):
 # Queues: a flood of the second never delays the first.
 QUEUE_INTERACTIVE: Final = "interactive"
 QUEUE_SCHEDULED: Final = "scheduled"
+QUEUE_WEBHOOKS: Final = "webhooks"
 QUEUE_OF_TRIGGER: Final[dict[str, str]] = {
     RunTrigger.MANUAL: QUEUE_INTERACTIVE,
     RunTrigger.ONBOARDING: QUEUE_INTERACTIVE,
     RunTrigger.COMMAND: QUEUE_INTERACTIVE,
     RunTrigger.SCHEDULE: QUEUE_SCHEDULED,
     RunTrigger.PREVIEW: QUEUE_INTERACTIVE,
+    # Nobody waits for it at a screen.
+    RunTrigger.WEBHOOK: QUEUE_SCHEDULED,
 }
 
 # What we ask of a person who connects with OAuth: members and private memberships (`read:org`),
@@ -120,6 +125,13 @@ OAUTH_SCOPES: Final = ("read:org", "user:email", "repo")
 SCOPES_THAT_READ_MEMBERS: Final = frozenset({"read:org", "write:org", "admin:org"})
 # GraphQL refuses a whole document with `User.email` unless one of these was granted.
 SCOPES_THAT_READ_EMAIL: Final = frozenset({"user:email", "read:user", "user"})
+
+# What our GitHub App asks for when it is installed: the members and teams of the organisation, and
+# the repositories' names. Nothing that writes.
+# https://docs.github.com/apps/creating-github-apps/registering-a-github-app/choosing-permissions-for-a-github-app
+PERMISSION_LEVELS: Final = ("read", "write", "admin")
+APP_PERMISSIONS: Final = {"members": "read", "metadata": "read"}
+APP_EVENTS: Final = ("member", "membership", "organization", "repository")
 
 # One page of `membersWithRole`; GraphQL allows no more.
 MEMBER_PAGE_SIZE: Final = 100
@@ -179,3 +191,36 @@ REFRESH_AHEAD: Final = timedelta(minutes=5)
 REFRESH_CLAIM_LENGTH: Final = timedelta(seconds=60)
 # How soon a worker that found another one refreshing looks again.
 REFRESH_WAIT: Final = timedelta(seconds=2)
+
+# -- Webhooks (webhooks.py, services/webhooks/).
+# GitHub sends nothing larger: https://docs.github.com/webhooks/webhook-events-and-payloads
+WEBHOOK_SIZE_MAX: Final = 25 * 1024 * 1024
+# How long a delivery's row is kept; GitHub itself forgets them after three days.
+WEBHOOK_KEPT_FOR: Final = timedelta(days=30)
+# A worker applies this many deliveries of one account in a transaction, and makes room for others
+# after so long.
+WEBHOOK_BATCH_SIZE: Final = 500
+WEBHOOK_SLICE: Final = timedelta(seconds=5)
+WEBHOOK_LEASE: Final = timedelta(seconds=30)
+# Attempts at a delivery that fails on our side, and the pause before each further one, doubled.
+WEBHOOK_ATTEMPTS_MAX: Final = 6
+WEBHOOK_RETRY_AFTER: Final = timedelta(seconds=10)
+# People whom a webhook named are read in full one by one, up to this many at once; the nightly read
+# fills in the others.
+WEBHOOK_DETAILS_MAX: Final = 10
+# How often GitHub is asked which deliveries failed, and how far back it remembers them.
+# https://docs.github.com/webhooks/testing-and-troubleshooting-webhooks/redelivering-webhooks
+DELIVERY_SEARCH_INTERVAL: Final = timedelta(minutes=15)
+DELIVERY_SEARCH_BACK: Final = timedelta(days=3)
+
+
+class DeliveryStatus(TextChoices):
+    """What became of a webhook delivery."""
+
+    PENDING = "pending", "Waiting"
+    APPLIED = "applied", "Applied"
+    # The row knew better already, or nobody here watches what it is about.
+    UNCHANGED = "unchanged", "No change"
+    # An event or action that we have no use for.
+    IGNORED = "ignored", "Not used"
+    FAILED = "failed", "Failed"

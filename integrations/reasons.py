@@ -91,6 +91,62 @@ REASONS: Final[dict[str, Reason]] = {
             Mend.CHOOSE_ORGANISATION,
         ),
         Reason(
+            "app_uninstalled",
+            f"The GitHub App was uninstalled from the organisation. {KEPT}",
+            Mend.RECONNECT,
+        ),
+        Reason(
+            "app_suspended",
+            "The GitHub App's installation is suspended; an owner of the organisation can lift "
+            f"that on GitHub. {KEPT}",
+            Mend.ASK_OWNER,
+        ),
+        Reason(
+            "app_permission_missing",
+            "The GitHub App may not read the organisation's members; an owner has to accept that "
+            f"permission on GitHub. {KEPT}",
+            Mend.ASK_OWNER,
+        ),
+        Reason(
+            "app_refused",
+            "GitHub doesn't accept this server's GitHub App. Its operator has to check the App's "
+            f"id and private key. {KEPT}",
+            Mend.ASK_OWNER,
+        ),
+        Reason(
+            "app_clock_wrong",
+            "GitHub refused this server's sign-in because its clock is wrong. Its operator has to "
+            f"set it. {KEPT}",
+            Mend.ASK_OWNER,
+        ),
+        Reason(
+            "app_not_configured",
+            f"This server has no GitHub App set up any more. {KEPT}",
+            Mend.RECONNECT,
+        ),
+        Reason(
+            "app_not_yours",
+            "GitHub doesn't list that installation among yours, so nothing was connected. Install "
+            "the App from here, signed in to GitHub as yourself.",
+            Mend.RECONNECT,
+        ),
+        Reason(
+            "app_no_organisation",
+            "The App is installed on none of the organisations that you are an active member of.",
+            Mend.RECONNECT,
+        ),
+        Reason(
+            "app_state_invalid",
+            "This answer from GitHub doesn't belong to an installation you just started here, so "
+            "nothing was connected. Open your team and connect the App from there.",
+            Mend.RECONNECT,
+        ),
+        Reason(
+            "organisation_deleted",
+            "The organisation was deleted on GitHub. Your roster is as it was before.",
+            Mend.CHOOSE_ORGANISATION,
+        ),
+        Reason(
             "rate_limited",
             "GitHub kept asking us to wait, so we stopped. People already read are in.",
             Mend.RETRY,

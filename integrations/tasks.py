@@ -20,16 +20,20 @@ from integrations.constants import (
     QUEUE_INTERACTIVE,
     QUEUE_OF_TRIGGER,
     QUEUE_SCHEDULED,
+    QUEUE_WEBHOOKS,
     SYNC_STATUS_PENDING,
     RunKind,
 )
 from integrations.github.errors import GitHubError
-from integrations.models import CredentialUnreadable, SyncRun
+from integrations.models import CredentialUnreadable, SyncRun, WebhookInbox
 from integrations.services import credentials, recovery, retention, schedule, transitions
-from integrations.services.github_access import SyncRefused
+from integrations.services.connections import SyncRefused
 from integrations.services.leases import LeaseLost
 from integrations.services.member_sync import sync_members
 from integrations.services.repository_sync import sync_repository
+from integrations.services.webhooks import intake, search
+from integrations.services.webhooks.details import fill_in
+from integrations.services.webhooks.drain import drain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +67,7 @@ def sync_repository_manual_task(run_id: int) -> None:
 
 
 def sync_github_members_later(run: SyncRun) -> None:
-    """Send the message of a member sync once the transaction is committed.
+    """Send the message of a sync once the transaction is committed.
 
     Raises QueueUnreachable, after the run was ended in error.
     """
@@ -81,6 +85,37 @@ def notify_admins_task(credential_id: int) -> None:
     credentials.notify_admins(credential_id)
 
 
+@dramatiq.actor(queue_name=QUEUE_WEBHOOKS, max_retries=0, time_limit=TIME_LIMIT_MS)
+def apply_webhooks_task(inbox_id: int) -> None:
+    """Apply what waits in an inbox for a slice, and send what it led to."""
+    drained = drain(inbox_id, should_stop=is_stopping)
+    if drained is None:
+        return
+    for run in drained.runs:
+        sync_github_members_later(run)
+    for integration_id, github_ids in drained.joined.items():
+        fill_in(integration_id, github_ids)
+    if not drained.is_empty:
+        apply_webhooks_later(WebhookInbox(pk=inbox_id))
+
+
+def apply_webhooks_later(inbox: WebhookInbox) -> None:
+    """Send an inbox's message unless one is on its way; a queue that is down loses nothing."""
+    if not intake.claim_message(inbox):
+        return
+    try:
+        apply_webhooks_task.send(inbox.pk)
+    except RedisError as exc:
+        logger.warning("webhooks not sent to the workers", inbox_id=inbox.pk, error=str(exc))
+        intake.take_back_message(inbox)
+
+
+@dramatiq.actor(queue_name=QUEUE_SCHEDULED, max_retries=0, time_limit=TIME_LIMIT_MS)
+def search_deliveries_task() -> None:
+    """Ask GitHub which deliveries failed, and have them sent again."""
+    search.search()
+
+
 def send_due_work() -> None:
     """Start and send all that is due: what the ticker does at each look.
 
@@ -92,6 +127,10 @@ def send_due_work() -> None:
     retention.prune(now)
     for credential_id in credentials.take_notices(now):
         notify_admins_task.send(credential_id)
+    for inbox in intake.inboxes_to_send(now):
+        apply_webhooks_task.send(inbox.pk)
+    if search.is_due(now):
+        search_deliveries_task.send()
 
 
 def send_due_runs() -> int:

@@ -8,6 +8,7 @@ from django.urls import include, path
 from integrations.live.stream import live
 from integrations.views import (
     accounts,
+    app_installation,
     csv_exports,
     github,
     github_connection,
@@ -17,6 +18,7 @@ from integrations.views import (
     styleguide,
     sync_settings,
 )
+from integrations.webhooks import github_webhooks_receive
 
 team_patterns = [
     path("", accounts.team_home, name="team_home"),
@@ -32,6 +34,18 @@ team_patterns = [
     path("github/connect/", github.github_connect, name="github_connect"),
     path(
         "github/connect/token/", github_connection.github_connect_token, name="github_connect_token"
+    ),
+    path("github/app/install/", app_installation.github_app_install, name="github_app_install"),
+    path("github/app/find/", app_installation.github_app_find, name="github_app_find"),
+    path(
+        "github/app/request/withdraw/",
+        app_installation.github_app_request_withdraw,
+        name="github_app_request_withdraw",
+    ),
+    path(
+        "github/installation/",
+        app_installation.github_select_installation,
+        name="github_select_installation",
     ),
     path("github/organization/", github.github_select_org, name="github_select_org"),
     path("github/connection/", github_connection.github_connection, name="github_connection"),
@@ -88,6 +102,8 @@ urlpatterns = [
     path("", accounts.home, name="home"),
     path("teams/new/", accounts.team_new, name="team_new"),
     path("github/callback/", github_connection.github_callback, name="github_callback"),
+    path("webhooks/github/", github_webhooks_receive, name="github_webhooks_receive"),
+    path("github/setup/", app_installation.github_app_setup, name="github_app_setup"),
     path("t/<slug:team_slug>/", include(team_patterns)),
 ]
 if settings.DEBUG:

@@ -15,6 +15,8 @@ import structlog
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from project.github_app import read_app, read_webhook_secrets
+
 django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -158,6 +160,18 @@ GITHUB_URL = env.str("GITHUB_URL", default="https://github.com").rstrip("/")
 GITHUB_API_URL = env.str("GITHUB_API_URL", default="https://api.github.com").rstrip("/")
 GITHUB_CLIENT_ID = env.str("GITHUB_CLIENT_ID", default="")
 GITHUB_CLIENT_SECRET = env.str("GITHUB_CLIENT_SECRET", default="")
+_app = read_app(env)
+GITHUB_APP_CONFIGURED = _app.is_configured
+GITHUB_APP_ID = _app.id
+GITHUB_APP_SLUG = _app.slug
+GITHUB_APP_CLIENT_ID, GITHUB_APP_CLIENT_SECRET = _app.client_id, _app.client_secret
+GITHUB_APP_PRIVATE_KEY = _app.private_key
+# Where people install it; a GitHub Enterprise Server has it under /github-apps/<slug>.
+GITHUB_APP_URL = env.str("GITHUB_APP_URL", default=f"{GITHUB_URL}/apps/{GITHUB_APP_SLUG}").rstrip(
+    "/"
+)
+# Newest first, so that one can be replaced without losing a delivery. None: no webhooks (404).
+GITHUB_WEBHOOK_SECRETS = read_webhook_secrets(env)
 
 # -- Accounts.
 AUTH_USER_MODEL = "integrations.User"

@@ -76,6 +76,7 @@ def _set_environment() -> None:
             "BROKER_NAMESPACE": f"rollcall-{WORKER_ID}",
             "GITHUB_CLIENT_ID": "sandbox-client",
             "GITHUB_CLIENT_SECRET": "sandbox-secret",
+            "GITHUB_WEBHOOK_SECRET": "sandbox-webhook-secret",
             "EMAIL_URL": "memorymail://",
             "LOG_LEVEL": "INFO",
         }

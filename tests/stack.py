@@ -50,7 +50,7 @@ class Stack:
                     "--port", str(self.port), "--timeout-graceful-shutdown", "2",
                 ),
                 "worker": (
-                    "manage.py", "rundramatiq", "--processes", "1", "--threads", "8",
+                    "manage.py", "rundramatiq", "--processes", "1", "--threads", "12",
                     "--skip-logging", "--worker-shutdown-timeout", "5000",
                 ),
                 "scheduler": ("manage.py", "run_scheduler"),

@@ -11,9 +11,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from integrations.constants import RunTrigger
-from integrations.models import HeldDeparture
+from integrations.github.webhooks import Payload
+from integrations.models import DeliverySearch, HeldDeparture, InstallationRequest
 from integrations.services.roster import switch_member
 from integrations.services.runs import start_run
+from integrations.services.webhooks import intake
 from tests.factories import (
     GitHubIntegrationFactory,
     IntegrationCredentialFactory,
@@ -46,6 +48,13 @@ def rows(acme: Team, alice: User) -> list[str]:
     run = start_run(integration, trigger=RunTrigger.MANUAL, person=alice).run
     run.planned_changes.create(github_id=1, github_username="ada", kind="joined")
     HeldDeparture.objects.create(member=TeamMemberFactory(team=acme), held_at=timezone.now())
+    InstallationRequest.objects.create(
+        team=acme, person=alice, github_user_id=1, github_username="ada",
+        requested_at=timezone.now(),
+    )  # fmt: skip
+    payload = Payload("ping", {"zen": "Approachable is better than simple."})
+    intake.store(payload, guid="a-1", body=b"{}", headers={}, secret_index=0)
+    DeliverySearch.objects.create()
     return [credential.encrypted_access_token, credential.encrypted_refresh_token]
 
 

@@ -135,7 +135,7 @@ class TestEnvironment:
     EXAMPLE = REPOSITORY / ".env.example"
 
     def read_by_settings(self) -> set[str]:
-        text = (REPOSITORY / "project" / "settings.py").read_text()
+        text = "".join(path.read_text() for path in modules("project"))
         return set(re.findall(r'\benv(?:\.\w+)?\(\s*"([A-Z][A-Z_]+)"', text))
 
     def explained(self) -> set[str]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from django.utils import timezone
 
 from integrations.services.github_graphql_sync import FetchedPage, Place
 from integrations.services.look_ahead import LookAhead
@@ -24,6 +25,7 @@ def page_at(place: Place) -> FetchedPage:
         known_fields=frozenset(),
         place=place,
         next_place=replace(place, cursor=str(number)) if number < PAGE_COUNT else None,
+        asked_at=timezone.now(),
     )
 
 

@@ -5,6 +5,7 @@
     ├── Forbidden             GitHub knows the token and says no
     │   ├── SamlRequired          the organisation wants single sign-on first
     │   ├── IntegrationForbidden  a permission that an owner has to accept
+    │   ├── InstallationSuspended the App's installation is suspended
     │   └── OAuthAppRestricted    the organisation has not approved the app
     ├── MissingScopes         the token was granted too little
     ├── NotFound              missing, or hidden from this token
@@ -14,7 +15,9 @@
     ├── Unavailable           no proper answer; ask again later
     │   └── PageTooLarge          ask again for less
     ├── UnexpectedAnswer      an answer that makes no sense
-    └── OAuthError            the sign-in at GitHub failed
+    ├── OAuthError            the sign-in at GitHub failed
+    ├── AppRefused            GitHub doesn't accept what the App signs in with
+    └── InstallationGone      the App is not installed there any more
 
 It words nothing for people: `reason` is a code, and reasons.py has the sentence.
 """
@@ -28,7 +31,10 @@ from typing import ClassVar, Final
 DETAIL_LENGTH: Final = 300
 # https://github.blog/engineering/platform-security/behind-githubs-new-authentication-token-formats/
 # and the 40 hexadecimal digits of the format before it.
-_TOKEN: Final = re.compile(r"\b(?:gh[a-z]_|github_pat_)\w+|\b[0-9a-f]{40}\b")
+# A JSON web token is what an App signs in with.
+_TOKEN: Final = re.compile(
+    r"\b(?:gh[a-z]_|github_pat_)\w+|\b[0-9a-f]{40}\b|\beyJ[\w-]+\.[\w-]+\.[\w-]+"
+)
 _OAUTH_CODE: Final = re.compile(r"[a-z_]{1,34}")
 
 
@@ -97,6 +103,12 @@ class IntegrationForbidden(Forbidden):
     ) -> None:
         super().__init__(detail, status=status, request_id=request_id)
         self.accepted_permissions = accepted_permissions
+
+
+class InstallationSuspended(Forbidden):
+    """An owner, or GitHub, suspended the App's installation."""
+
+    reason = "app_suspended"
 
 
 class OAuthAppRestricted(Forbidden):
@@ -199,6 +211,32 @@ class OAuthError(GitHubError):
         super().__init__(detail, status=status, request_id=request_id)
         self.code = code if _OAUTH_CODE.fullmatch(code) else "failed"
         self.reason = f"oauth_{self.code}"
+
+
+class AppRefused(GitHubError):
+    """GitHub doesn't accept the App's own sign-in: its key, its id, or this machine's clock.
+
+    https://docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app
+    """
+
+    reason = "app_refused"
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        is_clock: bool = False,
+        status: int | None = None,
+        request_id: str = "",
+    ) -> None:
+        super().__init__(detail, status=status, request_id=request_id)
+        self.reason = "app_clock_wrong" if is_clock else "app_refused"
+
+
+class InstallationGone(GitHubError):
+    """The App was uninstalled, or the account deleted."""
+
+    reason = "app_uninstalled"
 
 
 def _safe(text: str) -> str:

@@ -43,7 +43,7 @@ class Answer:
     """A REST answer that holds what was asked for."""
 
     status: int
-    # None when there is no body (204).
+    # None when there is no body (204, some 202).
     body: JSON = field(repr=False)
     # None: GitHub tells no scopes of this kind of token.
     scopes: frozenset[str] | None = None
@@ -102,6 +102,25 @@ class GitHubClient:
         """Ask an address that GitHub gave us, such as `next_url`. Raises GitHubError."""
         return self._get(url, params={})
 
+    def post(self, path: str, payload: JSONObject | None = None) -> Answer:
+        """Ask REST to do something; as `get`."""
+        return self._ask("POST", path, payload)
+
+    def patch(self, path: str, payload: JSONObject) -> Answer:
+        """Ask REST to change something; as `get`."""
+        return self._ask("PATCH", path, payload)
+
+    def delete(self, path: str) -> Answer:
+        """Ask REST to remove something; as `get`."""
+        return self._ask("DELETE", path, None)
+
+    def _ask(self, method: str, path: str, payload: JSONObject | None) -> Answer:
+        url = f"{self.api_url}{path}"
+        raw = send(
+            method, url, headers=self._headers(), payload=payload, time_limits=self._time_limits
+        )
+        return _read_rest(raw)
+
     def pages(self, path: str, **params: str | int) -> Iterator[Answer]:
         """Ask for a list, and follow its links page by page. Raises GitHubError."""
         answer = self.get(path, per_page=PAGE_SIZE, **params)
@@ -157,12 +176,16 @@ def _read_rest(raw: RawAnswer) -> Answer:
         raise refusal_of(raw)
     return Answer(
         status=raw.status,
-        body=None if raw.status == 204 else _body(raw),
+        body=None if _has_no_body(raw) else _body(raw),
         scopes=scopes_in(raw.headers, "X-OAuth-Scopes"),
         next_url=_next_url(raw),
         budget=RateBudget.from_headers(raw.headers),
         sso_hidden_organization_ids=_hidden_organization_ids(raw),
     )
+
+
+def _has_no_body(raw: RawAnswer) -> bool:
+    return raw.status == 204 or (raw.status == 202 and not raw.content)
 
 
 def _read_graphql(raw: RawAnswer) -> GraphQLAnswer:

@@ -15,6 +15,7 @@ from integrations.github.errors import (
     Forbidden,
     GitHubError,
     Gone,
+    InstallationSuspended,
     IntegrationForbidden,
     Invalid,
     MissingScopes,
@@ -105,6 +106,8 @@ def forbidden(raw: RawAnswer, message: str) -> Forbidden:
     sso = raw.headers.get("X-GitHub-SSO", "")
     if "saml enforcement" in message.lower() or sso.startswith("required"):
         error: Forbidden = saml_required(raw, message)
+    elif "installation has been suspended" in message:
+        error = InstallationSuspended(message, **facts_of(raw))
     elif "Resource not accessible by" in message:
         accepted = raw.headers.get("X-Accepted-GitHub-Permissions", "")
         error = IntegrationForbidden(message, accepted_permissions=accepted, **facts_of(raw))

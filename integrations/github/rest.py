@@ -235,12 +235,12 @@ def organization_repositories(
     """Walk the repositories that the token may see, a page at a time."""
     # By name: the order stays the same while somebody pushes, so that no page skips one.
     for answer in client.pages(f"/orgs/{segment(organization)}/repos", sort="full_name"):
-        yield tuple(_read_repository(item) for item in as_list(answer.body))
+        yield tuple(read_repository(item) for item in as_list(answer.body))
 
 
 def repository(client: GitHubClient, repository_id: int) -> Repository:
     """Return a repository whatever its name is by now, and whoever owns it."""
-    return _read_repository(client.get(f"/repositories/{repository_id}").body)
+    return read_repository(client.get(f"/repositories/{repository_id}").body)
 
 
 def collaborators(client: GitHubClient, full_name: str) -> Iterator[tuple[Collaborator, ...]]:
@@ -264,7 +264,7 @@ def _read_membership(item: JSON) -> OrganizationMembership:
     )
 
 
-def _read_repository(item: JSON) -> Repository:
+def read_repository(item: JSON) -> Repository:
     record = as_object(item)
     return Repository(
         id=read_id(record, "id"),

@@ -116,6 +116,9 @@ class Team(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def is_administered_by(self, person: User) -> bool:
+        return self.memberships.filter(user=person, role=TeamRole.ADMIN).exists()
+
 
 class Membership(models.Model):
     """A person in a team, as admin or member."""

@@ -11,7 +11,14 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.db import models
 
-from integrations.constants import SCOPES_THAT_READ_EMAIL, ConnectionKind, CredentialStatus
+from integrations.constants import (
+    APP_EVENTS,
+    APP_PERMISSIONS,
+    PERMISSION_LEVELS,
+    SCOPES_THAT_READ_EMAIL,
+    ConnectionKind,
+    CredentialStatus,
+)
 from integrations.models.accounts import Team, User
 
 
@@ -41,7 +48,11 @@ def decrypt(ciphertext: str) -> str:
 
 
 class IntegrationCredential(models.Model):
-    """A token for GitHub, whose it is and what it was granted."""
+    """A token for GitHub, whose it is and what it was granted.
+
+    Of a person, or of the GitHub App's installation on an organisation: then `github_user_id` and
+    `github_username` are the organisation's, and the token is one that lives for an hour.
+    """
 
     team = models.OneToOneField(Team, on_delete=models.CASCADE, related_name="credential")
     kind = models.CharField(max_length=10, choices=ConnectionKind.choices)
@@ -60,6 +71,15 @@ class IntegrationCredential(models.Model):
     scopes = models.TextField(blank=True)
     github_user_id = models.BigIntegerField()
     github_username = models.CharField(max_length=100)
+    # Of a GitHub App's installation; a person's token has none of these.
+    installation_id = models.BigIntegerField(null=True, blank=True, db_index=True)
+    installation_url = models.CharField(max_length=500, blank=True, default="")
+    # Permission to level ("members": "read"), and the events that GitHub sends.
+    permissions = models.JSONField(default=dict, blank=True)
+    events = models.JSONField(default=list, blank=True)
+    suspended_at = models.DateTimeField(null=True, blank=True)
+    # The event time of the newest webhook about the installation that was applied.
+    heard_at = models.DateTimeField(null=True, blank=True, editable=False)
     connected_by = models.ForeignKey(
         User, on_delete=models.SET_NULL, null=True, related_name="+", editable=False
     )
@@ -98,10 +118,48 @@ class IntegrationCredential(models.Model):
         return self.status == CredentialStatus.ACTIVE
 
     @property
+    def is_app(self) -> bool:
+        return self.kind == ConnectionKind.APP
+
+    @property
+    def missing_permissions(self) -> list[str]:
+        """What the App needs and an owner has not accepted yet, in GitHub's words."""
+        if not self.is_app:
+            return []
+        return [
+            name
+            for name, level in APP_PERMISSIONS.items()
+            if self.permissions.get(name) not in PERMISSION_LEVELS[PERMISSION_LEVELS.index(level) :]
+        ]
+
+    @property
+    def missing_events(self) -> list[str]:
+        """The events that GitHub does not send, of those that keep the roster moving."""
+        return [name for name in APP_EVENTS if self.is_app and name not in self.events]
+
+    @property
     def scope_set(self) -> frozenset[str]:
         return frozenset(self.scopes.split())
 
     @property
     def reads_email(self) -> bool:
         """Whether GraphQL's `User.email` may be asked for. Unknown scopes: ask, and see."""
+        # An App's installation has no scopes, and needs none for that.
         return not self.scopes or bool(self.scope_set & SCOPES_THAT_READ_EMAIL)
+
+
+class InstallationRequest(models.Model):
+    """Somebody who may not install the App asked their owners to: the team waits for approval.
+
+    Completed when GitHub tells us of an installation that this person had requested.
+    """
+
+    team = models.OneToOneField(Team, on_delete=models.CASCADE, related_name="installation_request")
+    person = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    # Who asked, as GitHub knows them: verified with their own token when they came back.
+    github_user_id = models.BigIntegerField(db_index=True)
+    github_username = models.CharField(max_length=100)
+    requested_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"request of @{self.github_username}"

@@ -117,6 +117,10 @@ class TrackedRepository(models.Model):
     is_archived = models.BooleanField(default=False)
     pushed_at = models.DateTimeField(null=True, blank=True)
     is_tracked = models.BooleanField(default=False)
+    # Since when GitHub has told us that it was deleted, or moved to another owner.
+    gone_at = models.DateTimeField(null=True, blank=True)
+    # The event time of the newest webhook about it.
+    heard_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     sync_status = models.CharField(
         max_length=10, choices=SYNC_STATUS_CHOICES, default=SYNC_STATUS_PENDING

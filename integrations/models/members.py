@@ -19,8 +19,17 @@ class TeamMemberQuerySet(models.QuerySet["TeamMember"]):
     def active(self) -> TeamMemberQuerySet:
         return self.filter(is_active=True)
 
-    def upsert(self, members: Sequence[TeamMember], *, update_fields: Sequence[str]) -> None:
+    def upsert(
+        self,
+        members: Sequence[TeamMember],
+        *,
+        update_fields: Sequence[str],
+        unless_heard: bool = False,
+    ) -> set[int]:
         """Insert these people, or update these columns of those whose row is there: one statement.
+
+        Returns the GitHub ids of those whose row is new. `unless_heard` leaves the rows alone of
+        whom a webhook has told since they were read.
 
         As `bulk_create(update_conflicts=True)`, whose preparing of each value costs three times
         what the database does; a page of a hundred is the product's innermost loop.
@@ -35,16 +44,28 @@ class TeamMemberQuerySet(models.QuerySet["TeamMember"]):
                 prepared[key] = field.get_db_prep_save(key[1], connection)
             return prepared[key]
 
+        table = self.model._meta.db_table
         columns = ", ".join(str(field.column) for field in fields)
         row = f"({', '.join(['%s'] * len(fields))})"
         updates = ", ".join(f"{name} = EXCLUDED.{name}" for name in update_fields)
+        statement = (
+            f"INSERT INTO {table} ({columns}) VALUES {', '.join([row] * len(members))} "
+            f"ON CONFLICT (team_id, github_id) DO UPDATE SET {updates}"
+        )
+        # SQLite lets one transaction write at a time: between our reading and this statement
+        # nobody else makes a row. PostgreSQL does, and tells by `xmax` which rows are new.
+        is_shared = connection.vendor == "postgresql"
+        if is_shared and unless_heard:
+            statement += f" WHERE {table}.heard_at IS NOT DISTINCT FROM EXCLUDED.heard_at"
+        if is_shared:
+            statement += " RETURNING github_id, xmax = 0"
         with connection.cursor() as cursor:
             cursor.execute(
-                f"INSERT INTO {self.model._meta.db_table} ({columns}) "
-                f"VALUES {', '.join([row] * len(members))} "
-                f"ON CONFLICT (team_id, github_id) DO UPDATE SET {updates}",
-                [value_of(member, field) for member in members for field in fields],
+                statement, [value_of(member, field) for member in members for field in fields]
             )
+            if is_shared:
+                return {github_id for github_id, is_new in cursor.fetchall() if is_new}
+        return {member.github_id for member in members if member._state.adding}
 
     def matching(self, text: str) -> TeamMemberQuerySet:
         """Return those whose name, login or e-mail holds the text."""
@@ -87,6 +108,11 @@ class TeamMember(models.Model):
     last_seen_run_id = models.BigIntegerField(null=True, blank=True, editable=False)
     # The same for previews, which may walk beside a sync and must not pass for it.
     last_previewed_run_id = models.BigIntegerField(null=True, blank=True, editable=False)
+    # The event time of the newest webhook about this person's membership: an older one changes
+    # nothing, nor does a full read that began before it.
+    heard_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Only a webhook has told of this person so far, which knows neither name nor e-mail.
+    is_partial = models.BooleanField(default=False, editable=False)
 
     objects = TeamMemberQuerySet.as_manager()
 
@@ -143,6 +169,8 @@ class MemberChange(models.Model):
     person = models.ForeignKey(
         User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
+    # The webhook that told of it ("organization.member_added"); empty: a run's finding, or by hand.
+    webhook_event = models.CharField(max_length=60, blank=True, default="", db_default="")
     at = models.DateTimeField()
 
     objects = MemberChangeQuerySet.as_manager()

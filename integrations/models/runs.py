@@ -19,6 +19,7 @@ from integrations.models.github import GitHubIntegration, TrackedRepository
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
 
 class SyncRunQuerySet(models.QuerySet["SyncRun"]):
@@ -186,6 +187,12 @@ class SyncRun(models.Model):
     def mark(self) -> int:
         """What this walk writes to everybody it sees: to `mark_field` of their rows."""
         return self.continued_mark or self.pk
+
+    @property
+    def walk_began_at(self) -> datetime:
+        """When the first page of this walk was asked for, by this run or one it continues."""
+        began = SyncRun.objects.filter(pk=self.mark).values_list("started_at", flat=True).first()
+        return began or self.started_at or self.created_at
 
     @property
     def mark_field(self) -> str:

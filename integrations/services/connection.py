@@ -12,13 +12,19 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from integrations.constants import SCOPES_THAT_READ_MEMBERS, ConnectionKind, CredentialStatus
+from integrations.constants import SCOPES_THAT_READ_MEMBERS, ConnectionKind
 from integrations.github import oauth, rest
 from integrations.github.errors import GitHubError
 from integrations.github.oauth import TokenGrant
-from integrations.models import CredentialUnreadable, GitHubIntegration, IntegrationCredential
+from integrations.models import (
+    CredentialUnreadable,
+    GitHubIntegration,
+    InstallationRequest,
+    IntegrationCredential,
+)
 from integrations.services import credentials, schedule, transitions
-from integrations.services.github_access import SyncRefused, client_for_token, client_of
+from integrations.services.connections import SyncRefused, client_for_token, connection_of
+from integrations.services.github_access import credential_of
 
 if TYPE_CHECKING:
     from integrations.github.rest import MembershipList, OrganizationMembership, Viewer
@@ -70,28 +76,57 @@ def _keep(
 ) -> GitHubIntegration:
     if viewer.scopes is not None and not viewer.scopes & SCOPES_THAT_READ_MEMBERS:
         raise ScopesMissing
+    credential = credential_for(team, kind=kind, person=person)
+    credential.scopes = " ".join(sorted(viewer.scopes or ()))
+    credential.github_user_id, credential.github_username = viewer.id, viewer.login
+    return attach(credential, grant)
+
+
+def credential_for(team: Team, *, kind: str, person: User) -> IntegrationCredential:
+    """Return the team's credential, new or as it was, with nothing left of another kind; unsaved.
+
+    Its row stays the same through every reconnection, and with it roster and history.
+    """
+    credential = IntegrationCredential.objects.filter(team=team).first()
+    fresh = IntegrationCredential(
+        pk=credential.pk if credential else None,
+        team=team,
+        kind=kind,
+        connected_by=person,
+        connected_at=timezone.now(),
+    )
+    fresh._state.adding = credential is None
+    return fresh
+
+
+def attach(credential: IntegrationCredential, grant: TokenGrant) -> GitHubIntegration:
+    """Keep what GitHub granted, and tie the team to it: one transaction."""
+    team = credential.team
     with transaction.atomic():
-        credential = IntegrationCredential.objects.filter(team=team).first()
-        credential = credential or IntegrationCredential(team=team)
-        credential.kind, credential.status = kind, CredentialStatus.ACTIVE
         credentials.keep_grant(credential, grant)
-        credential.refreshed_at = credential.refresh_claimed_at = credential.notify_at = None
-        credential.scopes = " ".join(sorted(viewer.scopes or ()))
-        credential.github_user_id, credential.github_username = viewer.id, viewer.login
-        credential.connected_by, credential.connected_at = person, timezone.now()
-        credential.revoked_at = None
         credential.save()
         integration, _ = GitHubIntegration.objects.get_or_create(team=team)
         integration.credential = credential
         integration.save(update_fields=["credential"])
+        InstallationRequest.objects.filter(team=team).delete()
         schedule.plan(integration, now=timezone.now())
-    logger.info("GitHub connected", team_id=team.pk, kind=kind, github_user_id=viewer.id)
+    logger.info(
+        "GitHub connected",
+        team_id=team.pk,
+        kind=credential.kind,
+        github_user_id=credential.github_user_id,
+    )
     return integration
 
 
 def list_organizations(integration: GitHubIntegration) -> MembershipList:
-    """List the organisations that the credential's owner is an active member of."""
-    return rest.active_memberships(client_of(integration))
+    """List the organisations that the connection may watch.
+
+    Raises what `client_of` raises, and GitHubError.
+    """
+    credential = credential_of(integration)
+    client = client_for_token(credential.access_token)
+    return connection_of(credential).organizations(client, credential)
 
 
 def choose_organization(
@@ -106,8 +141,14 @@ def choose_organization(
     chosen = next((m for m in memberships if m.organization_id == organization_id), None)
     if chosen is None:
         raise NotYourOrganization
+    watch(integration, chosen)
+    return chosen
+
+
+def watch(integration: GitHubIntegration, chosen: OrganizationMembership) -> None:
+    """Watch an organisation that the connection may see: as `choose_organization`."""
     with transaction.atomic():
-        if integration.organization_id not in (None, organization_id):
+        if integration.organization_id not in (None, chosen.organization_id):
             _end_runs(integration, "organisation_changed")
             integration.repositories.all().delete()
             integration.repositories_listed_at = None
@@ -123,7 +164,6 @@ def choose_organization(
             ]
         )
         schedule.plan(integration, now=timezone.now())
-    return chosen
 
 
 def disconnect(integration: GitHubIntegration) -> bool:
@@ -138,26 +178,9 @@ def disconnect(integration: GitHubIntegration) -> bool:
         schedule.plan(integration, now=timezone.now())
         credential.delete()
     logger.info("GitHub disconnected", team_id=integration.team_id)
-    return _revoke(credential)
+    return connection_of(credential).revoke(credential)
 
 
 def _end_runs(integration: GitHubIntegration, reason: str) -> None:
     for run in integration.runs.active().select_related("integration"):
         transitions.fail(run, reason)
-
-
-def _revoke(credential: IntegrationCredential) -> bool:
-    """Revoke an OAuth token at GitHub, as well as it goes; there is no such call for others."""
-    if credential.kind != ConnectionKind.OAUTH:
-        return False
-    try:
-        oauth.revoke_token(
-            api_url=settings.GITHUB_API_URL,
-            client_id=settings.GITHUB_CLIENT_ID,
-            client_secret=settings.GITHUB_CLIENT_SECRET,
-            access_token=credential.access_token,
-        )
-    except (GitHubError, CredentialUnreadable) as exc:
-        logger.warning("token not revoked", reason=exc.reason)
-        return False
-    return True

@@ -23,9 +23,9 @@ from integrations.constants import (
     CredentialStatus,
     TeamRole,
 )
-from integrations.github import oauth
-from integrations.github.errors import GitHubError, OAuthError
+from integrations.github.errors import GitHubError
 from integrations.models import IntegrationCredential, User
+from integrations.services.connections import SyncRefused, connection_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -48,14 +48,14 @@ class Refreshing(Enum):
 
     DONE = "done"  # by us or by another worker: the credential in hand holds the new token
     ELSEWHERE = "elsewhere"  # another worker is at it: look again in a moment
-    IMPOSSIBLE = "impossible"  # no refresh token, or GitHub refused it
+    IMPOSSIBLE = "impossible"  # a kind of token that has no successor, or GitHub refused it
 
 
 def refresh_if_expiring(credential: IntegrationCredential) -> None:
     """Get a fresh token before the present one expires, if GitHub said when that is.
 
     A refresh that another worker is at, or that is impossible, leaves the token as it is: GitHub
-    decides whether it is still good. Raises GitHubError and CredentialUnreadable.
+    decides whether it is still good. Raises GitHubError, SyncRefused and CredentialUnreadable.
     """
     expires_at = credential.expires_at
     if expires_at is not None and expires_at < timezone.now() + REFRESH_AHEAD:
@@ -63,29 +63,27 @@ def refresh_if_expiring(credential: IntegrationCredential) -> None:
 
 
 def refresh(credential: IntegrationCredential) -> Refreshing:
-    """Replace the refused token in hand, in place. Raises GitHubError and CredentialUnreadable."""
+    """Replace the refused token in hand, in place.
+
+    Raises GitHubError, SyncRefused and CredentialUnreadable.
+    """
     refused = credential.encrypted_access_token
     credential.refresh_from_db()
     if credential.encrypted_access_token != refused:
         return Refreshing.DONE
-    if not credential.refresh_token or _was_just_refreshed(credential):
+    connection = connection_of(credential)
+    if not connection.may_refresh(credential) or _was_just_refreshed(credential):
         return Refreshing.IMPOSSIBLE
     if not _claim(credential):
         return Refreshing.ELSEWHERE
     try:
-        grant = oauth.refresh(
-            github_url=settings.GITHUB_URL,
-            client_id=settings.GITHUB_CLIENT_ID,
-            client_secret=settings.GITHUB_CLIENT_SECRET,
-            refresh_token=credential.refresh_token,
-        )
-    except OAuthError as exc:
-        logger.warning("token not refreshed", credential_id=credential.pk, reason=exc.code)
-        _same(credential).update(refresh_claimed_at=None)
-        return Refreshing.IMPOSSIBLE
-    except GitHubError:
+        grant = connection.fresh_grant(credential)
+    except (GitHubError, SyncRefused):
         _same(credential).update(refresh_claimed_at=None)
         raise
+    if grant is None:
+        _same(credential).update(refresh_claimed_at=None)
+        return Refreshing.IMPOSSIBLE
     _keep(credential, grant)
     return Refreshing.DONE
 

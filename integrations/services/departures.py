@@ -59,7 +59,7 @@ def judge(lease: Lease, client: GitHubClient) -> Verdict:
     if not absent:
         return Verdict()
     # Who lost the membership during the walk was shown public members only from there on.
-    doubt = github_access.check_membership(client, integration)
+    doubt = github_access.check_access(client, integration)
     if doubt:
         return Verdict(doubt)
     # Before the guard: a list that leaves out members must not be put to an admin as the truth.
@@ -92,6 +92,8 @@ def absentees(run: SyncRun) -> QuerySet[TeamMember]:
         TeamMember.objects.active()
         .filter(team_id=run.integration.team_id, kept_at__isnull=True)
         .exclude(**{run.mark_field: run.mark})
+        # Nor who joined, by webhook, after this walk began: its list is older.
+        .exclude(heard_at__gte=run.walk_began_at)
         .order_by("pk")
     )
 

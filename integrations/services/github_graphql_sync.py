@@ -8,17 +8,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from django.utils import timezone
+
 from integrations.constants import MEMBER_PAGE_SIZE, MEMBER_PAGE_SIZE_MIN
 from integrations.github import graphql, rest
 from integrations.github.errors import (
     Forbidden,
+    InstallationSuspended,
     MissingScopes,
     PageTooLarge,
     SamlRequired,
 )
-from integrations.services.github_access import SyncRefused
+from integrations.services.connections import SyncRefused
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from integrations.github.errors import GitHubError
     from integrations.github.http import GitHubClient
     from integrations.github.members import RemoteMember
@@ -66,6 +71,8 @@ class FetchedPage:
     known_fields: frozenset[str]
     place: Place
     next_place: Place | None
+    # When GitHub was asked for it: what it says is that old at the most.
+    asked_at: datetime
     organization_id: int | None = None
     total_count: int | None = None
     skipped_count: int = 0
@@ -115,6 +122,7 @@ class MemberList:
             return self._read(easier)
 
     def _read_graphql(self, place: Place) -> FetchedPage:
+        asked_at = timezone.now()
         page = graphql.member_page(
             self.client,
             organization=self.organization,
@@ -128,6 +136,7 @@ class MemberList:
             known_fields=KNOWN_BY_GRAPHQL | ({"email"} if place.with_email else set()),
             place=place,
             next_place=next_place,
+            asked_at=asked_at,
             organization_id=page.organization_id,
             total_count=page.total_count,
             skipped_count=page.skipped_count,
@@ -135,6 +144,7 @@ class MemberList:
         )
 
     def _read_rest(self, place: Place) -> FetchedPage:
+        asked_at = timezone.now()
         page = rest.member_page(self.client, self.organization, cursor=place.cursor)
         next_place = replace(place, cursor=page.next_cursor) if page.next_cursor else None
         return FetchedPage(
@@ -142,6 +152,7 @@ class MemberList:
             known_fields=KNOWN_BY_REST,
             place=place,
             next_place=next_place,
+            asked_at=asked_at,
             skipped_count=page.skipped_count,
         )
 
@@ -157,7 +168,7 @@ def _easier(place: Place, refusal: GitHubError) -> Place | None:
     elif isinstance(refusal, MissingScopes):
         # The whole document is refused for one field: ask again without it.
         easier = replace(place, with_email=False) if place.with_email else None
-    elif place.is_beginning and not isinstance(refusal, SamlRequired):
+    elif place.is_beginning and not isinstance(refusal, SamlRequired | InstallationSuspended):
         easier = rest_instead
     return easier
 

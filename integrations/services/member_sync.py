@@ -88,7 +88,7 @@ def sync_members(lease: Lease, *, should_stop: Callable[[], bool]) -> bool:
 
 def _doubt_unless_member(lease: Lease, client: GitHubClient) -> None:
     """Check whose list this token is shown, before the first page. Raises SyncRefused."""
-    doubt = github_access.check_membership(client, lease.run.integration)
+    doubt = github_access.check_access(client, lease.run.integration)
     if doubt:
         leases.doubt(lease, doubt)
 

@@ -178,6 +178,7 @@ def pages_of(preview: SyncRun, *, after: int) -> Iterator[FetchedPage]:
                 known_fields=known,
                 place=Place(),
                 next_place=Place(way=PLANNED, cursor=str(after)),
+                asked_at=preview.created_at,
             )
 
 

@@ -22,9 +22,16 @@ from integrations.constants import (
     WAIT_MAX,
     WAIT_WITHOUT_FIGURE,
 )
-from integrations.github.errors import BadCredentials, GitHubError, RateLimited, SamlRequired
+from integrations.github.errors import (
+    BadCredentials,
+    GitHubError,
+    InstallationGone,
+    RateLimited,
+    SamlRequired,
+)
 from integrations.models import CredentialUnreadable, SyncRun
 from integrations.services import credentials, transitions
+from integrations.services.connections import SyncRefused
 from integrations.services.credentials import Refreshing
 
 if TYPE_CHECKING:
@@ -55,6 +62,8 @@ def settle(lease: Lease, error: GitHubError) -> None:
 
 def _try_again_or_fail(lease: Lease, error: GitHubError) -> None:
     run = lease.run
+    if isinstance(error, InstallationGone) and run.integration.credential is not None:
+        credentials.revoke(run.integration.credential)
     if error.permanent or run.fruitless_claim_count >= MAX_FRUITLESS_CLAIMS:
         url = error.url if isinstance(error, SamlRequired) else ""
         transitions.fail(run, error.reason, lease=lease, url=url)
@@ -80,7 +89,7 @@ def _settle_refused_token(lease: Lease, error: BadCredentials) -> None:
     credential = lease.run.integration.credential
     try:
         outcome = credentials.refresh(credential) if credential else Refreshing.IMPOSSIBLE
-    except CredentialUnreadable as exc:
+    except (CredentialUnreadable, SyncRefused) as exc:
         transitions.fail(lease.run, exc.reason, lease=lease)
         return
     except GitHubError as exc:

@@ -38,6 +38,7 @@ UPSERTED_FIELDS: Final = [
     "left_at",
     "updated_at",
     "kept_at",
+    "is_partial",
     "last_seen_run_id",
 ]
 COMPARED_FIELDS: Final = (
@@ -50,6 +51,8 @@ COMPARED_FIELDS: Final = (
 )
 # A new avatar is no news about a person: written, but not told.
 UNTOLD_FIELDS: Final = frozenset({"avatar_url"})
+# Nor is what a webhook could not tell when somebody joined.
+UNTOLD_OF_PARTIAL: Final = frozenset({"name", "email", "two_factor_enabled"})
 
 
 @dataclass
@@ -59,6 +62,8 @@ class PagePlan:
     run: SyncRun
     at: datetime
     known_fields: frozenset[str]
+    # When GitHub was asked for the page: a webhook that tells of something later knows better.
+    asked_at: datetime
     # Every person of the page as its row will be, changed or not.
     rows: list[TeamMember] = field(default_factory=list)
     joined: list[TeamMember] = field(default_factory=list)
@@ -74,7 +79,10 @@ class PagePlan:
         if row is None:
             self._add_new(remote)
         elif getattr(row, self.run.mark_field) != self.run.mark:
-            self._add_known(remote, row)
+            if row.heard_at is not None and row.heard_at > self.asked_at:
+                self._leave_as_heard(row)
+            else:
+                self._add_known(remote, row)
 
     def counts(self) -> dict[str, int]:
         return {
@@ -101,12 +109,19 @@ class PagePlan:
         self.joined.append(row)
         self.has_changed_row = True
 
+    def _leave_as_heard(self, row: TeamMember) -> None:
+        """Count somebody as seen and change nothing: a webhook told of them after this page."""
+        setattr(row, self.run.mark_field, self.run.mark)
+        self.unchanged_count += 1
+        self.rows.append(row)
+
     def _add_known(self, remote: RemoteMember, row: TeamMember) -> None:
         moved = self._apply(remote, row)
         returned = not row.is_active and row.deactivated_by == DeactivatedBy.SYNC
         if returned:
             row.is_active, row.deactivated_by, row.left_at = True, DeactivatedBy.NOBODY, None
-        told = {name: pair for name, pair in moved.items() if name not in UNTOLD_FIELDS}
+        untold = UNTOLD_FIELDS | (UNTOLD_OF_PARTIAL if row.is_partial else set())
+        told = {name: pair for name, pair in moved.items() if name not in untold}
         # First under what name they go now: whatever is told after that tells it of this name.
         if told:
             self.changes.append(self._change(row, _kind_of(told), told))
@@ -121,8 +136,9 @@ class PagePlan:
         if moved or returned:
             row.updated_at = self.at
             self.has_changed_row = True
-        if row.kept_at:
-            row.kept_at, self.has_changed_row = None, True
+        if row.kept_at or row.is_partial:
+            row.kept_at, row.is_partial = None, False
+            self.has_changed_row = True
         setattr(row, self.run.mark_field, self.run.mark)
         self.rows.append(row)
 
@@ -190,11 +206,15 @@ def checkpoint(lease: Lease, plan: PagePlan, page: FetchedPage) -> None:
 
 def plan_for(run: SyncRun, page: FetchedPage) -> PagePlan:
     """Work out what a page does to the roster; nothing is written. Called in a transaction."""
-    plan = PagePlan(run=run, at=timezone.now(), known_fields=page.known_fields)
+    plan = PagePlan(
+        run=run, at=timezone.now(), known_fields=page.known_fields, asked_at=page.asked_at
+    )
     people = {remote.github_id: remote for remote in page.members}
     # Locked, so that a switch by hand waits for this page instead of being overwritten by it.
-    known = TeamMember.objects.select_for_update().filter(
-        team_id=run.integration.team_id, github_id__in=people
+    known = (
+        TeamMember.objects.select_for_update()
+        .filter(team_id=run.integration.team_id, github_id__in=people)
+        .order_by("github_id")
     )
     rows = {row.github_id: row for row in known}
     for github_id, remote in people.items():
@@ -205,7 +225,10 @@ def plan_for(run: SyncRun, page: FetchedPage) -> PagePlan:
 def _write(plan: PagePlan) -> None:
     """Upsert the whole page if a row of it changed; else only mark its people as seen."""
     if plan.has_changed_row:
-        TeamMember.objects.upsert(plan.rows, update_fields=UPSERTED_FIELDS)
+        inserted = TeamMember.objects.upsert(
+            plan.rows, update_fields=UPSERTED_FIELDS, unless_heard=True
+        )
+        plan.joined = [row for row in plan.joined if row.github_id in inserted]
     elif plan.rows:
         mark_seen(plan.run, plan.rows)
     if plan.changes:

@@ -6,23 +6,22 @@ from typing import TYPE_CHECKING, cast
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from integrations.constants import TeamRole
 from integrations.github.errors import BadCredentials, GitHubError, OAuthError
-from integrations.models import CredentialUnreadable, Membership, User
+from integrations.models import CredentialUnreadable, User
 from integrations.reasons import oauth_reason_for, reason_for
 from integrations.services import connection
-from integrations.views import oauth_state
+from integrations.views import app_installation, oauth_state
 from integrations.views.helpers import (
     TeamRequest,
     integration_of,
     login_and_team_required,
     team_admin_required,
+    team_to_connect,
 )
 from integrations.views.onboarding import TokenForm, render_connect
 
@@ -37,33 +36,25 @@ if TYPE_CHECKING:
 def github_callback(request: HttpRequest) -> HttpResponse:
     """Take GitHub's answer to an attempt of this browser, once."""
     try:
-        attempt = oauth_state.redeem(request.session, request.GET.get("state", ""))
+        attempt = oauth_state.redeem(
+            request.session, request.GET.get("state", ""), oauth_state.OAUTH, oauth_state.IDENTIFY
+        )
     except oauth_state.OAuthStateInvalid:
         messages.error(request, reason_for("oauth_state_invalid").sentence)
         return redirect("home")
-    team = _team_to_connect(request, attempt.team_slug)
+    team = team_to_connect(request, attempt.team_slug)
     error = request.GET.get("error")
     code = request.GET.get("code", "")
     if error or not code:
         messages.error(request, oauth_reason_for(error or "failed").sentence)
         return redirect("onboarding_connect", team.slug)
+    if attempt.purpose == oauth_state.IDENTIFY:
+        return app_installation.finish(request, team, attempt, code=code)
     sentence = _connect(request, team, code=code, code_verifier=attempt.code_verifier)
     if sentence:
         messages.error(request, sentence)
         return redirect("onboarding_connect", team.slug)
     return redirect("github_select_org", team.slug)
-
-
-def _team_to_connect(request: HttpRequest, team_slug: str) -> Team:
-    """Return the attempt's team, if the person still is its admin."""
-    membership = (
-        Membership.objects.select_related("team")
-        .filter(team__slug=team_slug, user=cast("User", request.user), role=TeamRole.ADMIN)
-        .first()
-    )
-    if membership is None:
-        raise Http404
-    return membership.team
 
 
 def _connect(request: HttpRequest, team: Team, *, code: str, code_verifier: str) -> str:

@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 
 from integrations import tasks
-from integrations.constants import RunTrigger
+from integrations.constants import RunTrigger, TeamRole
 from integrations.models import GitHubIntegration, Membership, User
 from integrations.services.runs import start_run
 
@@ -66,6 +66,18 @@ def team_admin_required(view: TeamView) -> Callable[..., HttpResponseBase]:
         return view(request, *args, **kwargs)
 
     return inner
+
+
+def team_to_connect(request: HttpRequest, team_slug: str) -> Team:
+    """Return the team of an attempt to connect, if the person still is its admin; else 404."""
+    membership = (
+        Membership.objects.select_related("team")
+        .filter(team__slug=team_slug, user=cast("User", request.user), role=TeamRole.ADMIN)
+        .first()
+    )
+    if membership is None:
+        raise Http404
+    return membership.team
 
 
 def integration_of(request: TeamRequest) -> GitHubIntegration:

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
 SESSION_KEY: Final = "github_oauth_attempt"
 LIFETIME_S: Final = 10 * 60
+# Installing an App takes choosing an account and repositories, and signing in once more.
+INSTALL_LIFETIME_S: Final = 60 * 60
+
+# What an attempt is for: to sign a person in, to install the App, or to tell whose it is.
+OAUTH: Final = "oauth"
+INSTALL: Final = "install"
+IDENTIFY: Final = "identify"
 
 
 class OAuthStateInvalid(Exception):
@@ -28,28 +35,45 @@ class OAuthAttempt:
     code_verifier: str
     team_slug: str
     started_at_s: int
+    purpose: str = OAUTH
+    # What the setup URL said, to be believed once the person is known; 0 for no installation.
+    installation_id: int = 0
+    is_request: bool = False
 
 
-def remember(session: SessionBase, *, team_slug: str) -> OAuthAttempt:
+def remember(
+    session: SessionBase,
+    *,
+    team_slug: str,
+    purpose: str = OAUTH,
+    installation_id: int = 0,
+    is_request: bool = False,
+) -> OAuthAttempt:
     """Begin an attempt. A second click replaces the first, whose callback then is refused."""
     attempt = OAuthAttempt(
         state=secrets.token_urlsafe(32),
         code_verifier=oauth.new_verifier(),
         team_slug=team_slug,
         started_at_s=int(time.time()),
+        purpose=purpose,
+        installation_id=installation_id,
+        is_request=is_request,
     )
     session[SESSION_KEY] = vars(attempt)
     return attempt
 
 
-def redeem(session: SessionBase, state: str) -> OAuthAttempt:
+def redeem(session: SessionBase, state: str, *purposes: str) -> OAuthAttempt:
     """Return the attempt that a callback's state belongs to, once. Raises OAuthStateInvalid."""
     remembered = session.pop(SESSION_KEY, None)
     if remembered is None:
         raise OAuthStateInvalid
     attempt = OAuthAttempt(**remembered)
+    lifetime_s = INSTALL_LIFETIME_S if attempt.purpose == INSTALL else LIFETIME_S
+    if attempt.purpose not in purposes:
+        raise OAuthStateInvalid
     if not secrets.compare_digest(attempt.state.encode(), state.encode()):
         raise OAuthStateInvalid
-    if time.time() - attempt.started_at_s > LIFETIME_S:
+    if time.time() - attempt.started_at_s > lifetime_s:
         raise OAuthStateInvalid
     return attempt

@@ -23,9 +23,9 @@ from integrations.constants import RunTrigger
 from integrations.github.errors import GitHubError
 from integrations.live.cards import MemberSyncCard
 from integrations.live.channels import channel_of
-from integrations.models import CredentialUnreadable
+from integrations.models import CredentialUnreadable, InstallationRequest
 from integrations.reasons import reason_for
-from integrations.services.github_access import SyncRefused
+from integrations.services.connections import SyncRefused
 from integrations.services.repository_list import refresh_if_stale
 from integrations.services.runs import start_run
 from integrations.views.helpers import (
@@ -83,6 +83,8 @@ def render_connect(request: TeamRequest, form: TokenForm, *, status: int = 200) 
     """Render step 1, also for a token that GitHub refused."""
     context = {
         "oauth_available": bool(settings.GITHUB_CLIENT_ID and settings.GITHUB_CLIENT_SECRET),
+        "app_available": settings.GITHUB_APP_CONFIGURED,
+        "installation_request": InstallationRequest.objects.filter(team=request.team).first(),
         "token_form": form,
         "integration": integration_of(request),
         "credential": integration_of(request).credential,

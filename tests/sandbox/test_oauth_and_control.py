@@ -310,7 +310,7 @@ class TestWorld:
         assert {"private-club", "no-access"} <= set(sizes)
 
     def test_people_have_every_kind_of_name(self, sandbox: SandboxControl) -> None:
-        # One of the world's own, which is the same in every process: a fresh one's seed is its login.
+        # One of the world's own, the same in every process: the seed of a fresh one is its login.
         members = sandbox.ask("GET", "organizations/globex/members")
         names = [member["name"] for member in members]
         assert None in names
