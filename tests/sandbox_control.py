@@ -58,6 +58,31 @@ class SandboxOrganization:
     def slow_down(self, latency_ms: float) -> None:
         self.control.ask("POST", "latency", {"organization": self.login, "ms": latency_ms})
 
+    def install(self, **facts: Any) -> int:
+        """Install the App here, as its owners do; return the installation's id."""
+        made = self.control.ask("POST", "installations", {"organization": self.login, **facts})
+        return int(made["id"])
+
+    def change_installation(self, installation_id: int, **facts: Any) -> None:
+        self.control.ask("PATCH", f"installations/{installation_id}", facts)
+
+    def uninstall(self, installation_id: int) -> None:
+        self.control.ask("DELETE", f"installations/{installation_id}")
+
+    def deliveries(self) -> list[dict[str, Any]]:
+        """Return the webhooks about this organisation, oldest first."""
+        listed: list[dict[str, Any]] = self.control.ask(
+            "GET", f"deliveries?organization={self.login}"
+        )
+        return listed
+
+    def deliver(self, event: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """Have GitHub send any event about this organisation."""
+        made: dict[str, Any] = self.control.ask(
+            "POST", "deliveries", {"organization": self.login, "event": event, "payload": payload}
+        )
+        return made
+
     def requests(self) -> list[dict[str, Any]]:
         """Return the calls about this organisation, oldest first."""
         report = self.control.ask("GET", f"requests?organization={self.login}")
@@ -91,6 +116,14 @@ class SandboxControl:
         return SandboxOrganization(
             control=self, id=made["id"], login=made["login"], owner=owner, token=self.token(owner)
         )
+
+    def app(self) -> dict[str, Any]:
+        """Return the one GitHub App, with its keys."""
+        found: dict[str, Any] = self.ask("GET", "app")
+        return found
+
+    def change_app(self, **facts: Any) -> None:
+        self.ask("PATCH", "app", facts)
 
     def token(self, login: str, *scopes: str) -> str:
         granted = scopes or ("read:org", "user:email", "repo")

@@ -13,7 +13,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from integrations.sandbox.api.answers import GitHubJSON
+from integrations.sandbox.apps.rest import AppRest
+from integrations.sandbox.apps.web import AppWeb
 from integrations.sandbox.avatars import Avatars
+from integrations.sandbox.control.apps import Apps
 from integrations.sandbox.control.faults import Controls
 from integrations.sandbox.control.organizations import Organizations
 from integrations.sandbox.control.page import ControlPage
@@ -25,8 +28,10 @@ from integrations.sandbox.state import Sandbox
 from integrations.sandbox.world.churn import Churn
 
 
-def make_app(options: Options) -> Starlette:
+def make_app(options: Options, *, origin: str) -> Starlette:
+    """Put the sandbox together; `origin` is where it is reached."""
     sandbox = Sandbox(options)
+    sandbox.events.origin = origin
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -39,6 +44,9 @@ def make_app(options: Options) -> Starlette:
         *Controls(sandbox).routes(),
         *OAuthWeb(sandbox).routes(),
         *Applications(sandbox).routes(),
+        *AppWeb(sandbox).routes(),
+        *AppRest(sandbox).routes(),
+        *Apps(sandbox).routes(),
         *Avatars(sandbox).routes(),
         *api_routes(sandbox),
     ]
@@ -57,8 +65,9 @@ async def _churning(sandbox: Sandbox) -> AsyncIterator[None]:
     if not sandbox.options.churn_seconds:
         yield
         return
-    churn = Churn(sandbox.world).keep_going(every_s=sandbox.options.churn_seconds)
-    task = asyncio.create_task(churn)
+    events = sandbox.events
+    churn = Churn(sandbox.world, on_joined=events.member_added, on_left=events.member_removed)
+    task = asyncio.create_task(churn.keep_going(every_s=sandbox.options.churn_seconds))
     try:
         yield
     finally:

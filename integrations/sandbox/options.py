@@ -23,6 +23,16 @@ class Options:
     # What GitHub gives a person an hour, for REST and for GraphQL each.
     points_per_hour: int = 5_000
     tokens_file: str = ""
+    # The GitHub App.
+    app_id: int = 4242
+    app_slug: str = "rollcall-sandbox"
+    app_client_id: str = "Iv23sandbox"
+    app_client_secret: str = "sandbox-app-secret"
+    app_key_file: str = ""
+    installations_file: str = ""
+    setup_url: str = ""
+    webhook_url: str = ""
+    webhook_secret: str = "sandbox-webhook-secret"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -36,6 +46,15 @@ def add_arguments(parser: ArgumentParser) -> None:
         "client_secret": "its secret",
         "callback": "its registered callback URL; empty allows any address of this machine",
         "points_per_hour": "primary rate limit of a person",
+        "app_id": "id of the one GitHub App that exists",
+        "app_slug": "its name in addresses",
+        "app_client_id": "its client id, for signing people in",
+        "app_client_secret": "the secret that goes with it",
+        "app_key_file": "its private key, in PEM; empty makes one",
+        "installations_file": "keep its installations in this file over restarts",
+        "setup_url": "where its installation page leads back to",
+        "webhook_url": "where its webhooks go; empty records them only",
+        "webhook_secret": "what signs them",
         "tokens_file": "keep the tokens in this file over restarts; empty forgets them",
     }
     for one in fields(Options):

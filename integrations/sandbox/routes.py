@@ -15,7 +15,7 @@ from integrations.sandbox.api.calls import Call
 from integrations.sandbox.api.gateway import Gateway
 from integrations.sandbox.graph.documents import prepare
 from integrations.sandbox.graph.endpoint import answer_query
-from integrations.sandbox.rest import organizations, people, repositories
+from integrations.sandbox.rest import installations, organizations, people, repositories
 from integrations.sandbox.state import Sandbox
 from integrations.sandbox.world.repositories import REPOSITORIES_MAX
 
@@ -33,6 +33,8 @@ REST_ENDPOINTS: tuple[tuple[str, Endpoint], ...] = (
     ("/rate_limit", people.show_rate_limit),
     ("/user", people.show_authenticated_user),
     ("/user/orgs", people.list_own_organizations),
+    ("/user/installations", installations.list_user_installations),
+    ("/installation/repositories", installations.list_repositories),
     ("/user/memberships/orgs", people.list_own_memberships),
     ("/user/memberships/orgs/{organization}", people.show_own_membership),
     ("/user/{user_id:int}", people.show_user_by_id),
@@ -66,6 +68,8 @@ def api_routes(sandbox: Sandbox) -> list[Route]:
         Route(f"{REST_ROOT}{path}", _rest(sandbox, gateway, endpoint), methods=["GET"])
         for path, endpoint in REST_ENDPOINTS
     ]
+    revoke = _rest(sandbox, gateway, installations.revoke_token)
+    rest.insert(0, Route(f"{REST_ROOT}/installation/token", revoke, methods=["DELETE"]))
     return [*rest, Route(GRAPHQL_PATH, _graphql(sandbox, gateway), methods=["POST"])]
 
 

@@ -35,8 +35,10 @@ class AnnouncedServer(uvicorn.Server):
 def serve(options: Options) -> None:
     """Serve until SIGTERM or SIGINT, then return."""
     listener = _listen(options)
+    host, port = listener.getsockname()[:2]
+    url = f"http://{host}:{port}"
     config = uvicorn.Config(
-        make_app(options),
+        make_app(options, origin=url),
         http=CuttableProtocol,
         ws="none",
         access_log=False,
@@ -45,11 +47,10 @@ def serve(options: Options) -> None:
         # A slow answer may be under way; whoever waits for it is going down as well.
         timeout_graceful_shutdown=1,
     )
-    host, port = listener.getsockname()[:2]
     # Uvicorn raises the signal again once it has stopped, which would end us with an error.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _already_stopped)
-    AnnouncedServer(config, url=f"http://{host}:{port}").run(sockets=[listener])
+    AnnouncedServer(config, url=url).run(sockets=[listener])
 
 
 def _listen(options: Options) -> socket.socket:

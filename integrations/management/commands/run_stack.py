@@ -26,6 +26,7 @@ from honcho.environ import parse_procfile
 
 from integrations.management.commands.create_demo import ADMIN_EMAIL, MEMBER_EMAIL
 from integrations.management.supervisor import Stage, Supervisor
+from integrations.sandbox.apps.app import new_private_key
 
 HOST: Final = "127.0.0.1"
 WEB_PORT: Final = 8000
@@ -137,6 +138,24 @@ class LocalStack:
             "GITHUB_API_URL": f"{self.sandbox_url}/api/v3",
             "GITHUB_CLIENT_ID": "sandbox-client",
             "GITHUB_CLIENT_SECRET": "sandbox-secret",
+            **self.app_environment(),
+        }
+
+    def app_environment(self) -> dict[str, str]:
+        """Return what the sandbox and the product know of the one GitHub App."""
+        key_file = self.directory / "sandbox-app.pem"
+        if not key_file.exists():
+            key_file.write_text(new_private_key())
+        return {
+            "SANDBOX_APP_KEY": str(key_file),
+            "SANDBOX_INSTALLATIONS": str(self.directory / "sandbox-installations.json"),
+            "GITHUB_APP_ID": "4242",
+            "GITHUB_APP_SLUG": "rollcall-sandbox",
+            "GITHUB_APP_CLIENT_ID": "Iv23sandbox",
+            "GITHUB_APP_CLIENT_SECRET": "sandbox-app-secret",
+            "GITHUB_APP_PRIVATE_KEY": key_file.read_text(),
+            "GITHUB_APP_URL": f"{self.sandbox_url}/apps/rollcall-sandbox",
+            "GITHUB_WEBHOOK_SECRET": "sandbox-webhook-secret",
         }
 
     def stages(self) -> list[Stage]:

@@ -31,6 +31,7 @@ from integrations.sandbox.faults.registry import Situation
 from integrations.sandbox.state import Sandbox
 
 API_VERSIONS = ("2022-11-28", "2026-03-10")
+_ALL_SCOPES = frozenset({"read:org", "user:email", "read:user", "user", "repo"})
 _NO_USER_AGENT = (
     "Request forbidden by administrative rules. Please make sure your request has a User-Agent "
     "header (https://docs.github.com/en/rest/overview/resources-in-the-rest-api#user-agent-required)"
@@ -77,17 +78,27 @@ class Gateway:
             if call.token is None:
                 raise Refusal(401, "Bad credentials")
             call.viewer = self._viewer(call.token)
+            installation = call.viewer.installation
+            if installation is not None and installation.suspended_at is not None:
+                raise Refusal(403, "This installation has been suspended")
         elif call.kind == "graphql":
             raise Refusal(401, "This endpoint requires you to be authenticated.")
-        person = call.viewer.person
-        client = call.request.client
         call.bucket = self._sandbox.limits.bucket(
-            f"person {person.id}" if person else f"address {client.host if client else ''}",
+            _whose(call),
             "core" if call.kind == "rest" else "graphql",
-            with_token=person is not None,
+            with_token=call.token is not None,
         )
 
     def _viewer(self, token: Token) -> Viewer:
+        installations = self._sandbox.installations
+        if token.installation_id is not None:
+            installation = installations.get(token.installation_id)
+            # Permissions decide, and no scope is ever missing.
+            return Viewer(scopes=_ALL_SCOPES, installation=installation)
+        if token.client_id == self._sandbox.app.client_id:
+            person = self._sandbox.world.people[token.person_id]
+            reachable = frozenset(one.account_id for one in installations)
+            return Viewer(person, _ALL_SCOPES, reachable_ids=reachable)
         return Viewer(self._sandbox.world.people[token.person_id], with_brought_along(token.scopes))
 
     def _delay_s(self, call: Call) -> float:
@@ -109,6 +120,16 @@ class Gateway:
                 page_size=call.page_size,
             )
         )
+
+
+def _whose(call: Call) -> str:
+    """Return whose points a call takes."""
+    if call.viewer.installation is not None:
+        return f"installation {call.viewer.installation.id}"
+    if call.viewer.person is not None:
+        return f"person {call.viewer.person.id}"
+    client = call.request.client
+    return f"address {client.host if client else ''}"
 
 
 def _refuse_unknown_version(request: Request) -> None:
@@ -149,7 +170,10 @@ def _situation(call: Call) -> Situation:
 
 def _limit_reached(call: Call, bucket: Bucket) -> Response:
     person = call.viewer.person
+    installation = call.viewer.installation
     whom = f"user ID {person.id}" if person is not None else "your address"
+    if installation is not None:
+        whom = f"installation ID {installation.id}"
     message = f"API rate limit exceeded for {whom}."
     if call.kind == "graphql":
         return GitHubJSON(graphql_refusal("RATE_LIMITED", message))
@@ -177,7 +201,8 @@ def _set_headers(call: Call, response: Response) -> None:
     headers = response.headers
     headers["X-GitHub-Request-Id"] = call.request_id
     headers["X-GitHub-Media-Type"] = "github.v3; format=json"
-    if call.token is not None:
+    # No scopes are told of a GitHub App's tokens.
+    if call.token is not None and not call.token.text.startswith(("ghs_", "ghu_")):
         headers["X-OAuth-Scopes"] = ", ".join(call.token.scopes)
         if call.token.client_id is not None:
             headers["X-OAuth-Client-Id"] = call.token.client_id

@@ -28,6 +28,8 @@ class Token:
     refresh_text: str = ""
     # Unix time; None for a token that doesn't expire.
     expires_at_s: float | None = None
+    # A GitHub App's token for one installation: nobody's, so that `person_id` is 0.
+    installation_id: int | None = None
 
 
 class Tokens:
@@ -83,6 +85,26 @@ class Tokens:
                 expires_at_s=time.time() + expires_in_s,
             )
         )
+
+    def add_installation(self, installation_id: int, *, expires_in_s: float) -> Token:
+        """Give a GitHub App a token of its installation.
+
+        https://docs.github.com/rest/apps/apps#create-an-installation-access-token-for-an-app
+        """
+        return self._keep(
+            Token(
+                f"ghs_{secrets.token_hex(18)}",
+                0,
+                (),
+                expires_at_s=time.time() + expires_in_s,
+                installation_id=installation_id,
+            )
+        )
+
+    def revoke_installation(self, installation_id: int) -> None:
+        for one in list(self._tokens.values()):
+            if one.installation_id == installation_id:
+                self.revoke(one)
 
     def refresh(self, refresh_text: str, *, client_id: str, expires_in_s: float) -> Token | None:
         """Replace a pair by a new one, which ends the old one; None for an unknown token."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from integrations.sandbox.apps.app import Installation
 from integrations.sandbox.world.organizations import Organization
 from integrations.sandbox.world.people import Person
 from integrations.sandbox.world.repositories import (
@@ -24,8 +25,14 @@ class Viewer:
     scopes: frozenset[str] = frozenset()
     # A fault: GitHub takes this person for a member of nothing.
     is_outsider: bool = False
+    # The GitHub App on one account, instead of a person.
+    installation: Installation | None = None
+    # What a person's token of the App reaches: organisations that it is installed on.
+    reachable_ids: frozenset[int] | None = None
 
     def belongs_to(self, organization: Organization) -> bool:
+        if self.installation is not None:
+            return not self.is_outsider and self.installation.account_id == organization.id
         if self.person is None or self.is_outsider:
             return False
         return organization.has(self.person.id)
@@ -39,7 +46,13 @@ class Viewer:
 
     def sees_concealed(self, organization: Organization) -> bool:
         """Members who may read organisations see everybody; all others only public members."""
+        if self.installation is not None and not self.installation.reads_members:
+            return False
         return self.belongs_to(organization) and "read:org" in self.scopes
+
+    def reaches(self, organization: Organization) -> bool:
+        """Say whether the token may tell of a membership there at all."""
+        return self.reachable_ids is None or organization.id in self.reachable_ids
 
     def member_ids_of(self, organization: Organization) -> Sequence[int]:
         if self.sees_concealed(organization):

@@ -40,6 +40,8 @@ class Organizations:
             Route("/_sandbox/organizations", self.list_all, methods=["GET"]),
             Route("/_sandbox/organizations", self.create, methods=["POST"]),
             Route(one, self.change, methods=["POST", "PATCH"]),
+            Route(one, self.delete, methods=["DELETE"]),
+            Route(f"{one}/guests", self.add_guest, methods=["POST"]),
             Route(f"{one}/members", self.list_members, methods=["GET"]),
             Route(f"{one}/members", self.add_member, methods=["POST"]),
             Route(f"{one}/members/{{login}}", self.change_member, methods=["PATCH"]),
@@ -80,6 +82,7 @@ class Organizations:
     async def change(self, request: Request) -> Response:
         organization = find_organization(self._sandbox, request.path_params["organization"])
         facts = await read_json(request)
+        before = organization.login
         try:
             self._sandbox.world.change_organization(
                 organization,
@@ -90,7 +93,26 @@ class Organizations:
             raise HTTPException(409, str(error)) from error
         organization.name = facts.get("name", organization.name)
         organization.concealed = facts.get("concealed", organization.concealed)
+        if organization.login != before:
+            self._sandbox.events.organization_renamed(organization, before)
         return JSONResponse(_facts(organization))
+
+    async def delete(self, request: Request) -> Response:
+        """Delete the organisation: the App is told of it and of its installation's end."""
+        organization = find_organization(self._sandbox, request.path_params["organization"])
+        self._sandbox.events.organization_deleted(organization)
+        installed = self._sandbox.installations.on(organization.id)
+        if installed is not None:
+            self._sandbox.uninstall(installed)
+        self._sandbox.world.delete_organization(organization)
+        return Response(status_code=204)
+
+    async def add_guest(self, request: Request) -> Response:
+        """Make somebody an outside collaborator."""
+        organization = find_organization(self._sandbox, request.path_params["organization"])
+        facts = await read_json(request)
+        organization.guests.add(find_person(self._sandbox, required(facts, "login")).id)
+        return Response(status_code=204)
 
     async def list_members(self, request: Request) -> Response:
         organization = find_organization(self._sandbox, request.path_params["organization"])
@@ -108,8 +130,12 @@ class Organizations:
         person = people.change(person, **_person_facts(facts))
         if facts.get("state") == "pending":
             organization.pending[person.id] = role
+            self._sandbox.events.member_invited(organization, person)
         else:
+            is_new = not organization.has(person.id)
             organization.add(person.id, role=role)
+            if is_new:
+                self._sandbox.events.member_added(organization, person)
         return JSONResponse(_member(organization, person), status_code=201)
 
     async def change_member(self, request: Request) -> Response:
@@ -130,6 +156,8 @@ class Organizations:
     async def remove_member(self, request: Request) -> Response:
         organization = find_organization(self._sandbox, request.path_params["organization"])
         person = self._member_named(organization, request.path_params["login"])
+        if organization.has(person.id):
+            self._sandbox.events.member_removed(organization, person)
         organization.remove(person.id)
         return Response(status_code=204)
 

@@ -62,6 +62,7 @@ class ControlPage:
         people = self._sandbox.world.people
         person = people.add(f"newcomer-{people.count()}", name="Nora Newcomer")
         organization.add(person.id)
+        self._sandbox.events.member_added(organization, person)
         return _back()
 
     async def leave(self, request: Request) -> Response:
@@ -69,6 +70,7 @@ class ControlPage:
         owner = find_person(self._sandbox, DEMO_OWNER)
         newest = next((one for one in reversed(organization.member_ids) if one != owner.id), None)
         if newest is not None:
+            self._sandbox.events.member_removed(organization, self._sandbox.world.people[newest])
             organization.remove(newest)
         return _back()
 
@@ -127,7 +129,7 @@ class ControlPage:
         return "".join(
             row(
                 f"<code>{escape(one.text)}</code>",
-                escape(people[one.person_id].login),
+                escape(people[one.person_id].login if one.person_id else "the App"),
                 escape(", ".join(one.scopes) or "none"),
                 button_form("/_sandbox/page/revoke", "Revoke", token=one.text),
             )

@@ -81,6 +81,9 @@ class Query:
         }
 
     def _members(self, organization: Organization, arguments: dict[str, Any]) -> dict[str, Any]:
+        installation = self._viewer.installation
+        if installation is not None and not self._viewer.sees_concealed(organization):
+            raise GitHubGraphQLError("FORBIDDEN", "Resource not accessible by integration")
         ids = self._viewer.member_ids_of(organization)
         part = _slice(ids, arguments)
         edges = [self._edge(organization, person_id) for person_id in part.ids]

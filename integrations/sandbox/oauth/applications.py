@@ -57,15 +57,19 @@ class Applications:
 
     async def delete_grant(self, request: Request) -> Response:
         try:
-            self._sandbox.tokens.revoke_grant(await self._named_token(request))
+            token = await self._named_token(request)
+            self._sandbox.tokens.revoke_grant(token)
+            if token.client_id == self._sandbox.app.client_id:
+                self._sandbox.events.authorization_revoked(
+                    self._sandbox.world.people[token.person_id]
+                )
         except Refusal as refusal:
             return refusal.answer()
         return no_content()
 
     async def _named_token(self, request: Request) -> Token:
-        options = self._sandbox.options
         client_id = request.path_params["client_id"]
-        if basic_credentials(request) != (options.client_id, options.client_secret):
+        if basic_credentials(request) not in self._sandbox.clients():
             raise Refusal(401, "Bad credentials")
         text = _access_token(await request.body())
         if text is None:

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from integrations.sandbox.api.answers import GitHubJSON
 from integrations.sandbox.api.scopes import parse_scopes
+from integrations.sandbox.api.tokens import Token
 from integrations.sandbox.page_parts import hidden, message, option, page
 from integrations.sandbox.state import Sandbox
 
@@ -108,15 +109,14 @@ class OAuthWeb:
         return Response(urlencode(outcome), media_type="application/x-www-form-urlencoded")
 
     def _token_or_error(self, facts: Mapping[str, str]) -> dict[str, str | int]:
-        options = self._sandbox.options
         given = (facts.get("client_id"), facts.get("client_secret"))
-        if given != (options.client_id, options.client_secret):
+        if given not in self._sandbox.clients():
             return _token_error(
                 "incorrect_client_credentials",
                 "The client_id and/or client_secret passed are incorrect.",
             )
         if facts.get("grant_type") == "refresh_token":
-            return self._refreshed(facts.get("refresh_token", ""))
+            return self._refreshed(facts.get("refresh_token", ""), str(given[0]))
         code = self._sandbox.codes.take(facts.get("code", ""))
         if code is None or not code.is_proven_by(facts.get("code_verifier")):
             return _token_error("bad_verification_code", "The code passed is incorrect or expired.")
@@ -125,6 +125,11 @@ class OAuthWeb:
                 "redirect_uri_mismatch",
                 "The redirect_uri MUST match the registered callback URL for this application.",
             )
+        if code.client_id == self._sandbox.app.client_id:
+            pair = self._sandbox.tokens.add_pair(
+                code.person_id, scopes=(), client_id=code.client_id, expires_in_s=_USER_TOKEN_S
+            )
+            return _pair_facts(pair)
         token = self._sandbox.tokens.add_for_app(
             code.person_id, scopes=code.scopes, client_id=code.client_id
         )
@@ -134,27 +139,21 @@ class OAuthWeb:
             "scope": ",".join(token.scopes),
         }
 
-    def _refreshed(self, refresh_text: str) -> dict[str, str | int]:
+    def _refreshed(self, refresh_text: str, client_id: str) -> dict[str, str | int]:
         """Exchange a refresh token, which is good for this once."""
         token = self._sandbox.tokens.refresh(
-            refresh_text, client_id=self._sandbox.options.client_id, expires_in_s=_USER_TOKEN_S
+            refresh_text, client_id=client_id, expires_in_s=_USER_TOKEN_S
         )
         if token is None:
             return _token_error(
                 "bad_refresh_token", "The refresh token passed is incorrect or expired."
             )
-        return {
-            "access_token": token.text,
-            "expires_in": _USER_TOKEN_S,
-            "refresh_token": token.refresh_text,
-            "refresh_token_expires_in": _REFRESH_TOKEN_S,
-            "scope": ",".join(token.scopes),
-            "token_type": "bearer",
-        }
+        return _pair_facts(token)
 
     def _refuse(self, asked: Mapping[str, str]) -> Response | None:
         """Return what GitHub answers to an authorisation request that it can't carry out."""
-        if asked.get("client_id") != self._sandbox.options.client_id:
+        known = (self._sandbox.options.client_id, self._sandbox.app.client_id)
+        if asked.get("client_id") not in known:
             return message("Not found", "No app has this client id.", status=404)
         if not self._is_registered(self._redirect_uri(asked)):
             return self._redirect_uri_mismatch(asked)
@@ -204,6 +203,17 @@ def _checkbox(scope: str) -> str:
         f'<label><input type="checkbox" name="scope" value="{name}" checked> '
         f"<code>{name}</code></label><br>"
     )
+
+
+def _pair_facts(token: Token) -> dict[str, str | int]:
+    return {
+        "access_token": token.text,
+        "expires_in": _USER_TOKEN_S,
+        "refresh_token": token.refresh_text,
+        "refresh_token_expires_in": _REFRESH_TOKEN_S,
+        "scope": ",".join(token.scopes),
+        "token_type": "bearer",
+    }
 
 
 def _token_error(error: str, description: str) -> dict[str, str | int]:

@@ -81,7 +81,10 @@ def check_public_member(sandbox: Sandbox, call: Call) -> Response:
 
 def show_membership(sandbox: Sandbox, call: Call) -> Response:
     organization = find_organization(sandbox, call)
-    authenticated_person(call)
+    if call.viewer.installation is None:
+        authenticated_person(call)
+    elif not call.viewer.installation.reads_members:
+        raise integration_forbidden("members=read")
     login = call.path_params["username"]
     if not call.viewer.sees_concealed(organization):
         raise Refusal(
@@ -96,6 +99,15 @@ def show_membership(sandbox: Sandbox, call: Call) -> Response:
     state, role = affiliation
     return GitHubJSON(
         shapes.membership(organization, person=person, state=state, role=role, origin=call.origin)
+    )
+
+
+def integration_forbidden(permission: str) -> Refusal:
+    """Return how GitHub says that an App lacks a permission, and which one would do."""
+    return Refusal(
+        403,
+        "Resource not accessible by integration",
+        headers={"X-Accepted-GitHub-Permissions": permission},
     )
 
 

@@ -15,6 +15,8 @@ from integrations.sandbox.world.people import Person
 
 
 def authenticated_person(call: Call) -> Person:
+    if call.viewer.installation is not None:
+        raise Refusal(403, "Resource not accessible by integration")
     if call.viewer.person is None:
         raise Refusal(401, "Requires authentication")
     return call.viewer.person
@@ -61,6 +63,7 @@ def list_own_memberships(sandbox: Sandbox, call: Call) -> Response:
         if (affiliation := affiliation_of(organization, person.id)) is not None
         and wanted in (None, affiliation[0])
         and not call.viewer.is_outsider
+        and call.viewer.reaches(organization)
     ]
     return page_of(
         call,
@@ -74,7 +77,7 @@ def list_own_memberships(sandbox: Sandbox, call: Call) -> Response:
 def show_own_membership(sandbox: Sandbox, call: Call) -> Response:
     person = _person_who_reads_organizations(call)
     organization = sandbox.world.find_organization(call.path_params["organization"])
-    if organization is None or call.viewer.is_outsider:
+    if organization is None or call.viewer.is_outsider or not call.viewer.reaches(organization):
         raise not_found()
     affiliation = affiliation_of(organization, person.id)
     if affiliation is None:

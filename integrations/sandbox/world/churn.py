@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Callable
 from random import Random
 
 from integrations.sandbox.world.cast import DEMO_OWNER, TINY_TEAM
@@ -14,14 +15,17 @@ from integrations.sandbox.world.organizations import Organization
 from integrations.sandbox.world.people import Person
 from integrations.sandbox.world.world import World
 
+Heard = Callable[[Organization, Person], None]
+
 _RENAMED_MARK = "-renamed"
 _FEWEST = 6  # somebody has to be left to look at
 
 
 class Churn:
-    def __init__(self, world: World, *, seed: int = 1) -> None:
+    def __init__(self, world: World, *, on_joined: Heard, on_left: Heard, seed: int = 1) -> None:
         self._people = world.people
         self._world = world
+        self._on_joined, self._on_left = on_joined, on_left
         self._random = Random(seed)
         self._away: list[int] = []
         self._steps = itertools.cycle((self.leave, self.come_back, self.rename, self.change_role))
@@ -38,12 +42,15 @@ class Churn:
 
     def leave(self, team: Organization) -> None:
         person = self._somebody(team)
+        self._on_left(team, person)
         team.remove(person.id)
         self._away.append(person.id)
 
     def come_back(self, team: Organization) -> None:
         if self._away:
-            team.add(self._away.pop(0))
+            person = self._people[self._away.pop(0)]
+            team.add(person.id)
+            self._on_joined(team, person)
 
     def rename(self, team: Organization) -> None:
         person = self._somebody(team)

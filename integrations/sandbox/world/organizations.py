@@ -27,6 +27,8 @@ class Organization:
     concealed: bool = False
     member_ids: array[int] = field(default_factory=lambda: array("q"))
     owner_ids: set[int] = field(default_factory=set)
+    # Outside collaborators: they reach a repository and are no members.
+    guests: set[int] = field(default_factory=set)
     # Invited and not yet accepted: listed by the memberships endpoints only.
     pending: dict[int, Role] = field(default_factory=dict)
 

@@ -88,6 +88,9 @@ class World:
         organization.login, organization.id = wanted_login, wanted_id
         self._index(organization)
 
+    def delete_organization(self, organization: Organization) -> None:
+        del self._organizations[organization.id], self._id_of_login[organization.login.lower()]
+
     def find_repository(self, owner: str, name: str) -> Repository | None:
         organization = self.find_organization(owner)
         return None if organization is None else find_repository(organization, name)
