@@ -17,6 +17,7 @@ from integrations.views import (
     previews,
     styleguide,
     sync_settings,
+    webhooks,
 )
 from integrations.webhooks import github_webhooks_receive
 
@@ -73,6 +74,13 @@ team_patterns = [
         name="github_preview_apply",
     ),
     path("github/settings/", sync_settings.github_settings, name="github_settings"),
+    path("github/webhooks/", webhooks.github_webhooks, name="github_webhooks"),
+    path("github/webhooks/<int:delivery_id>/", webhooks.github_webhook, name="github_webhook"),
+    path(
+        "github/webhooks/<int:delivery_id>/apply/",
+        webhooks.github_webhook_apply,
+        name="github_webhook_apply",
+    ),
     path("github/members/table/", github.github_members_table, name="github_members_table"),
     path("github/members/sync/", github.github_members_sync, name="github_members_sync"),
     path(

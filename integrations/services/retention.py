@@ -8,8 +8,19 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from django.db.models import Max, Q
 
-from integrations.constants import PREVIEW_KEPT_FOR, PRUNE_BATCH_SIZE, PRUNE_INTERVAL
-from integrations.models import GitHubIntegration, MemberChange, PlannedChange, SyncRun
+from integrations.constants import (
+    PREVIEW_KEPT_FOR,
+    PRUNE_BATCH_SIZE,
+    PRUNE_INTERVAL,
+    WEBHOOK_KEPT_FOR,
+)
+from integrations.models import (
+    GitHubIntegration,
+    MemberChange,
+    PlannedChange,
+    SyncRun,
+    WebhookDelivery,
+)
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -39,6 +50,8 @@ def prune(now: datetime) -> int:
             deleted_count += sum(counts)
             if max(counts) >= PRUNE_BATCH_SIZE:
                 GitHubIntegration.objects.filter(pk=integration.pk).update(next_prune_at=now)
+    deliveries = WebhookDelivery.objects.filter(received_at__lt=now - WEBHOOK_KEPT_FOR)
+    deleted_count += _delete_batch(deliveries)
     if deleted_count:
         logger.info("history pruned", row_count=deleted_count)
     return deleted_count

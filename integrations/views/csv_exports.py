@@ -38,7 +38,16 @@ MEMBER_COLUMNS: Final = (
     "joined_at",
     "left_at",
 )
-CHANGE_COLUMNS: Final = ("at", "github_id", "github_username", "kind", "fields", "run", "by")
+CHANGE_COLUMNS: Final = (
+    "at",
+    "github_id",
+    "github_username",
+    "kind",
+    "fields",
+    "run",
+    "by",
+    "webhook",
+)
 
 
 @login_and_team_required
@@ -135,6 +144,7 @@ def _change_cells(change: Any) -> list[object]:
         _fields_text(change.fields),
         change.run_id,
         change.person.email if change.person else "",
+        change.webhook_event,
     ]
 
 
