@@ -15,6 +15,10 @@ from integrations.models import (
     IntegrationCredential,
     MemberChange,
     Membership,
+    OrganizationInvitation,
+    OrganizationTeam,
+    OrganizationTeamMember,
+    OutsideCollaborator,
     PlannedChange,
     RepositoryAccess,
     StatusTransition,
@@ -23,6 +27,7 @@ from integrations.models import (
     TeamMember,
     TrackedRepository,
     User,
+    VerifiedEmail,
     WebhookDelivery,
     WebhookInbox,
 )
@@ -189,3 +194,31 @@ class StatusTransitionAdmin(ReadOnlyAdmin):
     list_display = ["at", "team", "run", "from_status", "to_status", "reason"]
     list_filter = ["to_status", "reason"]
     list_select_related = ["team", "run"]
+
+
+@admin.register(OrganizationInvitation, OutsideCollaborator)
+class OtherPersonAdmin(ReadOnlyAdmin):
+    list_display = ["__str__", "team"]
+    list_select_related = ["team"]
+    search_fields = ["github_username"]
+
+
+@admin.register(OrganizationTeam)
+class OrganizationTeamAdmin(ReadOnlyAdmin):
+    list_display = ["name", "team"]
+    list_select_related = ["team"]
+    search_fields = ["name"]
+
+
+@admin.register(OrganizationTeamMember)
+class OrganizationTeamMemberAdmin(ReadOnlyAdmin):
+    list_display = ["github_id", "organization_team"]
+    list_select_related = ["organization_team"]
+    search_fields = ["organization_team__name"]
+
+
+@admin.register(VerifiedEmail)
+class VerifiedEmailAdmin(ReadOnlyAdmin):
+    list_display = ["email", "team"]
+    list_select_related = ["team"]
+    search_fields = ["email"]

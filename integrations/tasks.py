@@ -26,7 +26,14 @@ from integrations.constants import (
 )
 from integrations.github.errors import GitHubError
 from integrations.models import CredentialUnreadable, SyncRun, WebhookInbox
-from integrations.services import credentials, recovery, retention, schedule, transitions
+from integrations.services import (
+    credentials,
+    organization_people,
+    recovery,
+    retention,
+    schedule,
+    transitions,
+)
 from integrations.services.connections import SyncRefused
 from integrations.services.leases import LeaseLost
 from integrations.services.member_sync import sync_members
@@ -111,6 +118,12 @@ def apply_webhooks_later(inbox: WebhookInbox) -> None:
 
 
 @dramatiq.actor(queue_name=QUEUE_SCHEDULED, max_retries=0, time_limit=TIME_LIMIT_MS)
+def read_people_task(integration_id: int) -> None:
+    """Read who else belongs to an organisation: the invited, guests, teams."""
+    organization_people.read_all(integration_id)
+
+
+@dramatiq.actor(queue_name=QUEUE_SCHEDULED, max_retries=0, time_limit=TIME_LIMIT_MS)
 def search_deliveries_task() -> None:
     """Ask GitHub which deliveries failed, and have them sent again."""
     search.search()
@@ -129,6 +142,8 @@ def send_due_work() -> None:
         notify_admins_task.send(credential_id)
     for inbox in intake.inboxes_to_send(now):
         apply_webhooks_task.send(inbox.pk)
+    for integration_id in organization_people.take_due(now):
+        read_people_task.send(integration_id)
     if search.is_due(now):
         search_deliveries_task.send()
 

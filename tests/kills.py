@@ -71,7 +71,7 @@ class Site:
     def page_calls(self) -> list[float]:
         """Return when each page was answered, oldest first."""
         calls = self.organization.requests()
-        return [call["at"] for call in calls if call["kind"] == "graphql"]
+        return [call["at"] for call in calls if call["operation"] == "Members"]
 
     def page_calls_of_run(self) -> list[float]:
         return self.page_calls()[self.calls_before :]

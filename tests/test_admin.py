@@ -55,6 +55,10 @@ def rows(acme: Team, alice: User) -> list[str]:
     payload = Payload("ping", {"zen": "Approachable is better than simple."})
     intake.store(payload, guid="a-1", body=b"{}", headers={}, secret_index=0)
     DeliverySearch.objects.create()
+    acme.invitations.create(github_id=1, github_username="ada")
+    acme.outside_collaborators.create(github_id=1, github_username="ada")
+    acme.verified_emails.create(github_id=1, email="ada@example.com")
+    acme.organization_teams.create(github_id=1, name="Core", slug="a").people.create(github_id=1)
     return [credential.encrypted_access_token, credential.encrypted_refresh_token]
 
 

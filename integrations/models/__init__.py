@@ -8,6 +8,13 @@ from integrations.models.credentials import (
 )
 from integrations.models.github import GitHubIntegration, RepositoryAccess, TrackedRepository
 from integrations.models.members import HeldDeparture, MemberChange, PlannedChange, TeamMember
+from integrations.models.organization_people import (
+    OrganizationInvitation,
+    OrganizationTeam,
+    OrganizationTeamMember,
+    OutsideCollaborator,
+    VerifiedEmail,
+)
 from integrations.models.runs import StatusTransition, SyncRun
 from integrations.models.webhooks import DeliverySearch, WebhookDelivery, WebhookInbox
 
@@ -20,6 +27,10 @@ __all__ = [
     "IntegrationCredential",
     "MemberChange",
     "Membership",
+    "OrganizationInvitation",
+    "OrganizationTeam",
+    "OrganizationTeamMember",
+    "OutsideCollaborator",
     "PlannedChange",
     "RepositoryAccess",
     "StatusTransition",
@@ -28,6 +39,7 @@ __all__ = [
     "TeamMember",
     "TrackedRepository",
     "User",
+    "VerifiedEmail",
     "WebhookDelivery",
     "WebhookInbox",
 ]

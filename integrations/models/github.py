@@ -75,6 +75,13 @@ class GitHubIntegration(models.Model):
     )
     next_prune_at = models.DateTimeField(null=True, blank=True, editable=False)
 
+    # Who else belongs to the organisation (services/organization_people.py): for each kind the code
+    # of why it could not be read, empty when it was, and how many there are. When a read was last
+    # begun, and when the next is due; in the future while one is under way.
+    people_access = models.JSONField(default=dict, blank=True, editable=False)
+    people_read_at = models.DateTimeField(null=True, blank=True, editable=False)
+    people_due_at = models.DateTimeField(null=True, blank=True, editable=False, db_index=True)
+
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -116,6 +116,9 @@ class TeamMember(models.Model):
 
     objects = TeamMemberQuerySet.as_manager()
 
+    # The names of their teams in the organisation, where a view has read them.
+    team_names: Sequence[str] = ()
+
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["team", "github_id"], name="one_row_per_person"),

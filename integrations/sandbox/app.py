@@ -20,6 +20,7 @@ from integrations.sandbox.control.apps import Apps
 from integrations.sandbox.control.faults import Controls
 from integrations.sandbox.control.organizations import Organizations
 from integrations.sandbox.control.page import ControlPage
+from integrations.sandbox.control.teams import Teams
 from integrations.sandbox.oauth.applications import Applications
 from integrations.sandbox.oauth.web import OAuthWeb
 from integrations.sandbox.options import Options
@@ -47,6 +48,7 @@ def make_app(options: Options, *, origin: str) -> Starlette:
         *AppWeb(sandbox).routes(),
         *AppRest(sandbox).routes(),
         *Apps(sandbox).routes(),
+        *Teams(sandbox).routes(),
         *Avatars(sandbox).routes(),
         *api_routes(sandbox),
     ]

@@ -15,7 +15,7 @@ from integrations.sandbox.api.calls import Call
 from integrations.sandbox.api.gateway import Gateway
 from integrations.sandbox.graph.documents import prepare
 from integrations.sandbox.graph.endpoint import answer_query
-from integrations.sandbox.rest import installations, organizations, people, repositories
+from integrations.sandbox.rest import installations, organizations, people, repositories, teams
 from integrations.sandbox.state import Sandbox
 from integrations.sandbox.world.repositories import REPOSITORIES_MAX
 
@@ -46,6 +46,20 @@ REST_ENDPOINTS: tuple[tuple[str, Endpoint], ...] = (
     ("/orgs/{organization}/public_members", organizations.list_public_members),
     ("/orgs/{organization}/public_members/{username}", organizations.check_public_member),
     ("/orgs/{organization}/repos", repositories.list_repositories),
+    ("/orgs/{organization}/invitations", teams.list_invitations),
+    ("/orgs/{organization}/outside_collaborators", teams.list_outside_collaborators),
+    ("/orgs/{organization}/teams", teams.list_teams),
+    ("/orgs/{organization}/teams/{team_slug}/members", teams.list_team_members),
+    ("/organizations/{organization_id:int}/invitations", teams.list_invitations),
+    (
+        "/organizations/{organization_id:int}/outside_collaborators",
+        teams.list_outside_collaborators,
+    ),
+    ("/organizations/{organization_id:int}/teams", teams.list_teams),
+    (
+        "/organizations/{organization_id:int}/team/{team_id:int}/members",
+        teams.list_members_of_team_by_id,
+    ),
     ("/organizations/{organization_id:int}", organizations.show_organization),
     ("/organizations/{organization_id:int}/members", organizations.list_members),
     ("/organizations/{organization_id:int}/public_members", organizations.list_public_members),
@@ -112,6 +126,7 @@ def _graphql(sandbox: Sandbox, gateway: Gateway) -> Callable[[Request], Any]:
             "graphql",
             organization=prepared.organization(variables),
             page_size=prepared.page_size(variables),
+            operation=prepared.operation_name,
         )
 
         def endpoint() -> Response:

@@ -22,7 +22,7 @@ from integrations.models import (
     InstallationRequest,
     IntegrationCredential,
 )
-from integrations.services import credentials, schedule, transitions
+from integrations.services import credentials, organization_people, schedule, transitions
 from integrations.services.connections import SyncRefused, client_for_token, connection_of
 from integrations.services.github_access import credential_of
 
@@ -152,6 +152,7 @@ def watch(integration: GitHubIntegration, chosen: OrganizationMembership) -> Non
             _end_runs(integration, "organisation_changed")
             integration.repositories.all().delete()
             integration.repositories_listed_at = None
+            organization_people.forget_all(integration)
         integration.organization_id = chosen.organization_id
         integration.organization_login = chosen.login
         integration.organization_avatar_url = chosen.avatar_url

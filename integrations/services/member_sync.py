@@ -16,8 +16,15 @@ from django.db import transaction
 
 from integrations.constants import LEASE_RENEWAL, SLICE_LENGTH, MemberChangeKind
 from integrations.github.errors import Invalid
-from integrations.models import SyncRun
-from integrations.services import departures, github_access, leases, previews, transitions
+from integrations.models import GitHubIntegration, SyncRun
+from integrations.services import (
+    departures,
+    github_access,
+    leases,
+    organization_people,
+    previews,
+    transitions,
+)
 from integrations.services.departures import Verdict
 from integrations.services.github_graphql_sync import END_OF_LIST, MemberList, Place
 from integrations.services.look_ahead import LookAhead
@@ -147,6 +154,7 @@ def _finish(lease: Lease, verdict: Verdict) -> None:
             previews.plan_verdict(run, verdict)
         else:
             departures.conclude(run, verdict)
+            organization_people.ask_for(GitHubIntegration.objects.filter(pk=run.integration_id))
         transitions.complete(
             lease,
             result=MemberSyncResult.of(run).as_dict(),

@@ -37,7 +37,7 @@ from integrations.views.helpers import (
     organization_or_404,
     team_admin_required,
 )
-from integrations.views.member_query import member_table
+from integrations.views.member_query import member_table, with_teams
 from integrations.views.onboarding import connected_message
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def github_members(request: TeamRequest) -> HttpResponse:
 def _members_page(
     request: TeamRequest, integration: GitHubIntegration, *, status: int = 200
 ) -> HttpResponse:
-    context = member_table(request) | {
+    context = member_table(request, integration) | {
         "integration": integration,
         "card": MemberSyncCard.of(integration),
         "revision": request.team.revision,
@@ -159,7 +159,8 @@ def _members_page(
 @require_safe
 def github_members_table(request: TeamRequest) -> HttpResponse:
     """The table alone: the page asks for it again when the roster changed."""
-    return render(request, "integrations/partials/member_table.html", member_table(request))
+    context = member_table(request, integration_of(request))
+    return render(request, "integrations/partials/member_table.html", context)
 
 
 @team_admin_required
@@ -221,6 +222,7 @@ def github_member_toggle(request: TeamRequest, member_id: int) -> HttpResponse:
     active = not member.is_active if wanted is None else wanted == "true"
     switch_member(member, active=active, person=request.user)
     if request.htmx:
+        [member] = with_teams(request.team, [member])
         context = {"member": member, "can_edit": True}
         return render(request, "integrations/partials/member_row.html", context)
     return redirect("github_members", request.team.slug)

@@ -23,12 +23,14 @@ from integrations.live.channels import channel_of
 from integrations.models import MemberChange, SyncRun, TeamMember
 from integrations.reasons import reason_for
 from integrations.services import previews, transitions
+from integrations.services.organization_people import TEAMS, may_see
 from integrations.views.helpers import (
     TeamRequest,
     integration_of,
     login_and_team_required,
     team_admin_required,
 )
+from integrations.views.member_query import with_teams
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -159,6 +161,9 @@ def github_member(request: TeamRequest, member_id: int) -> HttpResponse:
     context = {
         "member": member,
         "held": getattr(member, "held_departure", None),
+        "team_names": with_teams(request.team, [member])[0].team_names,
+        "verified_emails": request.team.verified_emails.filter(github_id=member.github_id),
+        "sees_teams": may_see(integration_of(request), TEAMS),
         "page": page,
         "changes": [(change, None) for change in page.object_list],
         "github_url": settings.GITHUB_URL.rstrip("/"),

@@ -17,6 +17,12 @@ from django.views.decorators.http import require_http_methods
 
 from integrations.models import GitHubIntegration
 from integrations.services import schedule
+from integrations.services.organization_people import (
+    INVITATIONS,
+    OUTSIDE_COLLABORATORS,
+    TEAMS,
+    VERIFIED_EMAILS,
+)
 from integrations.views.helpers import TeamRequest, organization_or_404, team_admin_required
 
 if TYPE_CHECKING:
@@ -81,6 +87,57 @@ def github_settings(request: TeamRequest) -> HttpResponse:
         schedule.plan(integration, now=timezone.now())
         messages.success(request, _("Saved."))
         return redirect("github_settings", request.team.slug)
-    context = {"form": form, "integration": integration, "nav": "connection"}
+    context = {
+        "form": form,
+        "integration": integration,
+        "kinds": _kinds(integration),
+        "nav": "connection",
+    }
     status = 400 if request.method == "POST" else 200
     return render(request, "integrations/github_settings.html", context, status=status)
+
+
+# What a connection that may not see a kind of people is told, by the code of why.
+_NOT_READ = {
+    "too_many": gettext_lazy("There are more than Rollcall reads."),
+    "missing_scopes": gettext_lazy("The token lacks the scope for it. Reconnect GitHub."),
+    "permission_missing": gettext_lazy(
+        "The GitHub App lacks the permission to read members. An owner accepts it on GitHub."
+    ),
+}
+_KINDS = {
+    INVITATIONS: (
+        gettext_lazy("Pending invitations"),
+        gettext_lazy("Only owners may see them. Connect as an owner, or by the GitHub App."),
+    ),
+    OUTSIDE_COLLABORATORS: (
+        gettext_lazy("Outside collaborators"),
+        gettext_lazy("Only owners may see them. Connect as an owner, or by the GitHub App."),
+    ),
+    TEAMS: (
+        gettext_lazy("Teams and their members"),
+        gettext_lazy("This connection may not see the organisation's teams."),
+    ),
+    VERIFIED_EMAILS: (
+        gettext_lazy("E-mail addresses of verified domains"),
+        gettext_lazy("This connection may not see them."),
+    ),
+}
+
+
+def _kinds(integration: GitHubIntegration) -> list[dict[str, object]]:
+    """Return what the connection may read beside the members, and why not what it may not."""
+    listed = []
+    for kind, (label, refusal) in _KINDS.items():
+        told = integration.people_access.get(kind)
+        code = told["code"] if told else "unread"
+        listed.append(
+            {
+                "label": label,
+                "is_read": code == "",
+                "is_unread": code == "unread",
+                "count": told["count"] if told else 0,
+                "why_not": _NOT_READ.get(code, refusal),
+            }
+        )
+    return listed

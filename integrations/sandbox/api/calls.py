@@ -39,6 +39,8 @@ class Call:
     organization: str | None = None
     # How many members a GraphQL page asks for; None when it asks for no page.
     page_size: int | None = None
+    # The name of a GraphQL document's operation.
+    operation: str | None = None
     # What it costs of the primary rate limit.
     points: int = 1
     bucket: Bucket | None = None
@@ -71,6 +73,7 @@ class Logged:
     organization: str | None
     token: str | None
     page_size: int | None
+    operation: str | None = None
 
 
 class CallLog:

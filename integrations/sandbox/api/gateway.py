@@ -118,6 +118,7 @@ class Gateway:
                 organization=call.organization,
                 token=_token_text(call.request),
                 page_size=call.page_size,
+                operation=call.operation,
             )
         )
 

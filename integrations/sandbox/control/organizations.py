@@ -41,7 +41,6 @@ class Organizations:
             Route("/_sandbox/organizations", self.create, methods=["POST"]),
             Route(one, self.change, methods=["POST", "PATCH"]),
             Route(one, self.delete, methods=["DELETE"]),
-            Route(f"{one}/guests", self.add_guest, methods=["POST"]),
             Route(f"{one}/members", self.list_members, methods=["GET"]),
             Route(f"{one}/members", self.add_member, methods=["POST"]),
             Route(f"{one}/members/{{login}}", self.change_member, methods=["PATCH"]),
@@ -105,13 +104,6 @@ class Organizations:
         if installed is not None:
             self._sandbox.uninstall(installed)
         self._sandbox.world.delete_organization(organization)
-        return Response(status_code=204)
-
-    async def add_guest(self, request: Request) -> Response:
-        """Make somebody an outside collaborator."""
-        organization = find_organization(self._sandbox, request.path_params["organization"])
-        facts = await read_json(request)
-        organization.guests.add(find_person(self._sandbox, required(facts, "login")).id)
         return Response(status_code=204)
 
     async def list_members(self, request: Request) -> Response:

@@ -16,6 +16,7 @@ from graphql import (
     FieldNode,
     GraphQLError,
     GraphQLSchema,
+    OperationDefinitionNode,
     TypeInfo,
     TypeInfoVisitor,
     Visitor,
@@ -60,6 +61,14 @@ class Prepared:
     def organization(self, variables: Mapping[str, Any]) -> str | None:
         login = _argument(self.organization_field, "login", variables)
         return login.lower() if isinstance(login, str) else None
+
+    @property
+    def operation_name(self) -> str | None:
+        """The name of the first operation, as the client wrote it."""
+        for definition in self.document.definitions if self.document else ():
+            if isinstance(definition, OperationDefinitionNode) and definition.name:
+                return definition.name.value
+        return None
 
     def page_size(self, variables: Mapping[str, Any]) -> int | None:
         first = _argument(self.members_field, "first", variables)

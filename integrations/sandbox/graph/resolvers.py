@@ -9,6 +9,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from integrations.sandbox.api.calls import Call
@@ -128,8 +129,16 @@ class Query:
             "name": person.name,
             "email": person.email,
             "isViewer": viewer is not None and viewer.id == person.id,
+            "organizationVerifiedDomainEmails": partial(self._verified_emails, person),
             **self._addresses(person.login, person.id),
         }
+
+    def _verified_emails(self, person: Person, _info: Any, *, login: str) -> list[str]:
+        """Tell them to who belongs to the organisation, and nothing to others."""
+        organization = self._world.find_organization(login)
+        if organization is None or not self._viewer.sees_concealed(organization):
+            return []
+        return organization.verified_emails.get(person.id, [])
 
     def _addresses(self, login: str, number: int) -> dict[str, Any]:
         origin = self._call.origin

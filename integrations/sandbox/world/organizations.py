@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from integrations.sandbox.world.chance import mix
+from integrations.sandbox.world.teams import Team
 
 Role = Literal["admin", "member"]
 
@@ -29,6 +30,11 @@ class Organization:
     owner_ids: set[int] = field(default_factory=set)
     # Outside collaborators: they reach a repository and are no members.
     guests: set[int] = field(default_factory=set)
+    # Invited by an e-mail address that belongs to nobody here.
+    invited_emails: dict[str, Role] = field(default_factory=dict)
+    # Addresses of the organisation's own domains, by person.
+    verified_emails: dict[int, list[str]] = field(default_factory=dict)
+    teams: list[Team] = field(default_factory=list)
     # Invited and not yet accepted: listed by the memberships endpoints only.
     pending: dict[int, Role] = field(default_factory=dict)
 

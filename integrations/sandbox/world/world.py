@@ -17,6 +17,7 @@ from integrations.sandbox.world.repositories import (
     find_repository,
     repository_of,
 )
+from integrations.sandbox.world.teams import made_teams
 
 FIRST_ORGANIZATION_ID = 1_000_001
 _OWNERS_MAX = 20
@@ -60,6 +61,7 @@ class World:
         organization.add(owner.id, role="admin")
         owner_count = min(_OWNERS_MAX, size // _MEMBERS_PER_OWNER)
         organization.owner_ids.update(others[:: _MEMBERS_PER_OWNER // 2][:owner_count])
+        organization.teams = made_teams(organization)
         return organization
 
     def organizations(self) -> Iterator[Organization]:

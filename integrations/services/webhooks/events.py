@@ -22,6 +22,7 @@ from integrations.github import webhooks
 from integrations.github.errors import UnexpectedAnswer
 from integrations.github.reading import read_id
 from integrations.models import GitHubIntegration
+from integrations.services import organization_people
 from integrations.services.runs import start_run
 from integrations.services.webhooks import installations, people, repositories
 
@@ -161,6 +162,13 @@ def _collaborator(delivery: WebhookDelivery, payload: Payload, drained: Drained)
     return _started(runs or None, drained)
 
 
+def _other_people(delivery: WebhookDelivery, payload: Payload, drained: Drained) -> Outcome:
+    """The invited or a team changed: have them read, however many say so at once."""
+    ours = [one.pk for one in watching(delivery, delivery.inbox.account_id)]
+    organization_people.ask_for(GitHubIntegration.objects.filter(pk__in=ours))
+    return APPLIED if ours else NOBODY_HERE
+
+
 def _organization_deleted(delivery: WebhookDelivery, payload: Payload, drained: Drained) -> Outcome:
     ours = watching(delivery, delivery.inbox.account_id)
     for integration in ours:
@@ -207,6 +215,9 @@ HANDLERS: Final[dict[str, Callable[[WebhookDelivery, Payload, Drained], Outcome]
     "installation_repositories": _repositories_granted,
     "installation_target.renamed": _account_renamed,
     "member": _collaborator,
+    "membership": _other_people,
+    "organization.member_invited": _other_people,
+    "team": _other_people,
     "organization.deleted": _organization_deleted,
     "organization.renamed": _organization_renamed,
     "repository": _repository,

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from django.db import transaction
 from django.utils import timezone
 
 from integrations.constants import (
@@ -18,8 +17,14 @@ from integrations.constants import (
     MemberChangeKind,
     MemberRole,
 )
-from integrations.models import HeldDeparture, MemberChange, SyncRun, TeamMember
-from integrations.services import transitions
+from integrations.models import (
+    GitHubIntegration,
+    HeldDeparture,
+    MemberChange,
+    SyncRun,
+    TeamMember,
+)
+from integrations.services import organization_people, transitions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -27,7 +32,7 @@ if TYPE_CHECKING:
 
     from integrations.github.members import RemoteMember
     from integrations.github.webhooks import MembershipNews
-    from integrations.models import GitHubIntegration, WebhookDelivery
+    from integrations.models import WebhookDelivery
 
 UPDATED_FIELDS: Final = [
     "github_username",
@@ -225,6 +230,7 @@ def apply(integration: GitHubIntegration, events: Sequence[Heard]) -> RosterPlan
         ).delete()
     if plan.changes:
         MemberChange.objects.bulk_create(plan.changes)
-        with transaction.atomic():
-            transitions.roster_changed(integration)
+        transitions.roster_changed(integration)
+        # Who joined is invited no more, and who left is in no team.
+        organization_people.ask_for(GitHubIntegration.objects.filter(pk=integration.pk))
     return plan

@@ -39,7 +39,10 @@ def is_due(now: datetime) -> bool:
     """Take the next search, if it is due; one ticker only gets it."""
     if not settings.GITHUB_APP_CONFIGURED or not settings.GITHUB_WEBHOOK_SECRETS:
         return False
-    DeliverySearch.objects.get_or_create(pk=ROW)
+    # The first one is some way off: a server that has just been set up has missed nothing yet.
+    DeliverySearch.objects.get_or_create(
+        pk=ROW, defaults={"next_at": now + DELIVERY_SEARCH_INTERVAL}
+    )
     free = Q(next_at__isnull=True) | Q(next_at__lte=now)
     rows = DeliverySearch.objects.filter(free, pk=ROW)
     return bool(rows.update(next_at=now + DELIVERY_SEARCH_INTERVAL))
