@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-import requests
 
 from tests.processes import SandboxProcess, Valkey
+from tests.sandbox_control import app_settings
 
 WORKER_ID: Final = os.environ.get("PYTEST_XDIST_WORKER", "main")
 
@@ -94,20 +94,8 @@ def _start() -> Surroundings:
     os.environ["GITHUB_CLIENT_ID"] = "sandbox-client"
     os.environ["GITHUB_CLIENT_SECRET"] = "sandbox-secret"
     os.environ["GITHUB_API_URL"] = f"{sandbox.url}/api/v3"
-    os.environ.update(_app_of(sandbox))
+    os.environ.update(app_settings(sandbox.url))
     return Surroundings(directory=directory, valkey=valkey, sandbox=sandbox)
-
-
-def _app_of(sandbox: SandboxProcess) -> dict[str, str]:
-    """Return the settings of the sandbox's one GitHub App."""
-    app = requests.get(f"{sandbox.url}/_sandbox/app", timeout=30).json()
-    return {
-        "GITHUB_APP_ID": str(app["id"]),
-        "GITHUB_APP_SLUG": app["slug"],
-        "GITHUB_APP_CLIENT_ID": app["client_id"],
-        "GITHUB_APP_CLIENT_SECRET": app["client_secret"],
-        "GITHUB_APP_PRIVATE_KEY": app["pem"],
-    }
 
 
 def refuse_the_network(event: str, arguments: tuple[object, ...]) -> None:

@@ -140,3 +140,15 @@ class SandboxControl:
 
     def revoke(self, token: str) -> None:
         self.ask("DELETE", f"tokens/{token}")
+
+
+def app_settings(url: str) -> dict[str, str]:
+    """Return the environment that connects the product to the one GitHub App of a sandbox."""
+    app = SandboxControl(url).app()
+    return {
+        "GITHUB_APP_ID": str(app["id"]),
+        "GITHUB_APP_SLUG": app["slug"],
+        "GITHUB_APP_CLIENT_ID": app["client_id"],
+        "GITHUB_APP_CLIENT_SECRET": app["client_secret"],
+        "GITHUB_APP_PRIVATE_KEY": app["pem"],
+    }

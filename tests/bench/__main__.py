@@ -20,6 +20,7 @@ import django
 
 from tests.bench.table import as_text, machine, write_json
 from tests.processes import SandboxProcess, Valkey
+from tests.sandbox_control import app_settings
 
 
 def main() -> int:
@@ -51,6 +52,8 @@ def _measure(directory: Path, names: list[str], cleanup: ExitStack) -> list[Any]
         BROKER_NAMESPACE="bench",
         GITHUB_URL=sandbox.url,
         GITHUB_API_URL=f"{sandbox.url}/api/v3",
+        GITHUB_WEBHOOK_SECRET="sandbox-webhook-secret",
+        **app_settings(sandbox.url),
         # As in production, but for HTTPS, which nobody terminates here.
         SECRET_KEY="for this measurement only",
         FIELD_ENCRYPTION_KEYS=base64.urlsafe_b64encode(os.urandom(32)).decode(),

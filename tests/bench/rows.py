@@ -29,6 +29,7 @@ from integrations.services.runs import start_run
 from tests.bench import naive
 from tests.bench.memory import memory_of_a_sync
 from tests.bench.table import Row, percentile
+from tests.bench.webhooks import webhooks
 from tests.factories import (
     GitHubIntegrationFactory,
     IntegrationCredentialFactory,
@@ -416,5 +417,6 @@ ALL = (
     queries_a_page,
     sync_again,
     memory_of_a_sync,
+    webhooks,
     queue_to_done,
 )
