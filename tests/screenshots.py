@@ -22,6 +22,7 @@ import django
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.processes import REPOSITORY, SandboxProcess, Valkey
+from tests.sandbox_control import app_settings
 
 PICTURES = REPOSITORY / "docs" / "screenshots"
 LOOKS: dict[str, dict[str, Any]] = {
@@ -67,6 +68,8 @@ def _start(directory: Path, cleanup: ExitStack) -> tuple[Any, Any]:
         GITHUB_API_URL=f"{sandbox.url}/api/v3",
         GITHUB_CLIENT_ID="sandbox-client",
         GITHUB_CLIENT_SECRET="sandbox-secret",
+        GITHUB_WEBHOOK_SECRET="sandbox-webhook-secret",
+        **app_settings(sandbox.url),
         FIELD_ENCRYPTION_KEYS=base64.urlsafe_b64encode(os.urandom(32)).decode(),
         DJANGO_ALLOW_ASYNC_UNSAFE="1",
     )
@@ -92,6 +95,39 @@ def _photograph(browser: Browser, url: str, sandbox: Any) -> None:
     page.get_by_role("button", name="Create account").click()
     _wizard(page, sandbox)
     _every_page(browser, page, url, sandbox)
+    _moved_by_webhooks(browser, page, url, sandbox)
+
+
+def _moved_by_webhooks(browser: Browser, signed_in: Page, url: str, sandbox: Any) -> None:
+    """Move the team to the GitHub App, and let GitHub tell of people who come and go."""
+    team = "/t/platform/github/"
+    sandbox.change_app(webhook_url=f"{url}/webhooks/github/")
+    sandbox.ask("POST", "installations", {"organization": "globex"})
+    signed_in.goto("/t/platform/onboarding/connect/")
+    signed_in.get_by_role("button", name="It is installed already").click()
+    signed_in.get_by_role("button", name="Authorize").click()
+    card = signed_in.locator("#member-sync-status")
+    expect(card).to_have_attribute("data-state", "complete", timeout=60_000)
+    sandbox.ask("POST", "people", {"login": "ada-lovelace", "name": "Ada Lovelace"})
+    for person in ({"login": "ada-lovelace"}, {}):
+        sandbox.ask("POST", "organizations/globex/members", person)
+    sandbox.ask("DELETE", "organizations/globex/members/ada-lovelace")
+    sandbox.ask(
+        "POST", "deliveries", {"organization": "globex", "event": "star", "payload": {"zen": "x"}}
+    )
+    state = signed_in.context.storage_state()
+    for look, options in LOOKS.items():
+        page = browser.new_context(base_url=url, storage_state=state, **options).new_page()
+        page.goto(f"{team}webhooks/")
+        expect(page.get_by_text("organization.member_removed")).to_be_visible()
+        _take(page, f"webhooks-{look}")
+        page.get_by_role("link", name="organization.member_added").first.click()
+        expect(page.get_by_text("X-GitHub-Delivery")).to_be_visible()
+        _take(page, f"webhook-{look}")
+        page.goto("/t/platform/onboarding/connect/")
+        _take(page, f"connect-{look}")
+        page.goto(f"{team}connection/")
+        _take(page, f"connection-app-{look}")
 
 
 def _wizard(page: Page, sandbox: Any) -> None:
@@ -170,11 +206,14 @@ def _previewed_and_held(page: Page, look: str, sandbox: Any) -> None:
 
 
 def _waiting_and_failing(page: Page, look: str, sandbox: Any) -> None:
-    for name, fault in (
-        ("waiting", {"fault": "primary_rate_limit", "kind": "graphql", "seconds": 8, "after": 9}),
-        ("error", {"fault": "sso_required", "url": "https://github.example/sso"}),
-    ):
-        sandbox.ask("POST", "faults", {"organization": "globex", "times": 1, **fault})
+    for name, times, fault in (
+        (
+            "waiting", 1,
+            {"fault": "primary_rate_limit", "kind": "graphql", "seconds": 8, "after": 9},
+        ),
+        ("error", None, {"fault": "sso_required", "url": "https://github.example/sso"}),
+    ):  # fmt: skip
+        sandbox.ask("POST", "faults", {"organization": "globex", "times": times, **fault})
         page.get_by_role("button", name="Sync now").click()
         expect(page.locator("#member-sync-status")).to_have_attribute(
             "data-state", name, timeout=60_000

@@ -137,7 +137,10 @@ class TestAWorkerKilledAgainAndAgain:
         print(f"{time.monotonic() - begun_s:.0f} s", as_facts(record))
         assert record.run_count >= SITE_COUNT
         assert max(record.pauses_s()) <= GOES_ON_WITHIN_S
-        assert max(record.read_again) <= 1
+        # The page in hand. Where the machine held a worker up for longer than GitHub took to answer
+        # ahead of it, that answer as well: seldom, and never more.
+        assert max(record.read_again) <= 2
+        assert sum(count > 1 for count in record.read_again) <= len(record.read_again) * 0.1
         # Asking ahead can have had one more on its way, which nobody had read.
         assert all(again <= 2 * cut_off_count for cut_off_count, again in record.asked_again)
         assert StatusTransition.objects.filter(to_status=SYNC_STATUS_COMPLETE).count() == (

@@ -113,10 +113,13 @@ class TestTransitions:
             (SYNC_STATUS_PENDING, SYNC_STATUS_SYNCING),
             (SYNC_STATUS_SYNCING, SYNC_STATUS_COMPLETE),
         ]
-        # Between them one for the first page; the others came too soon after it to be told.
-        assert [revision for *_, revision in moves] == [1, 2, 4]
+        revisions = [revision for *_, revision in moves]
         integration.team.refresh_from_db()
-        assert integration.team.revision == 4
+        # Between them one for the first page, and for each of the two others that came late enough
+        # after the one before to be told: that is up to the machine.
+        assert revisions[:2] == [1, 2]
+        assert 4 <= revisions[2] <= 6
+        assert integration.team.revision == revisions[2]
 
     def test_an_ended_run_cannot_end_again(self, integration: GitHubIntegration) -> None:
         run = sync(integration)
