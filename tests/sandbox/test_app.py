@@ -96,9 +96,8 @@ class TestInstallations:
         hidden = sandbox.organization(size=5, concealed=True)
         headers = token_of(sandbox, hidden.install(permissions={"metadata": "read"}))
         assert ask(sandbox, f"/orgs/{hidden.login}/members", headers).json() == []
-        question = {
-            "query": f'{{organization(login:"{hidden.login}"){{membersWithRole(first:1){{totalCount}}}}}}'
-        }
+        asked = '{organization(login: "LOGIN") {membersWithRole(first: 1) {totalCount}}}'
+        question = {"query": asked.replace("LOGIN", hidden.login)}
         answer = requests.post(
             f"{sandbox.url}/api/graphql", json=question, headers=headers, timeout=30
         )
