@@ -206,14 +206,14 @@ def _previewed_and_held(page: Page, look: str, sandbox: Any) -> None:
 
 
 def _waiting_and_failing(page: Page, look: str, sandbox: Any) -> None:
-    for name, times, fault in (
+    for name, fault in (
         (
-            "waiting", 1,
+            "waiting",
             {"fault": "primary_rate_limit", "kind": "graphql", "seconds": 8, "after": 9},
         ),
-        ("error", None, {"fault": "sso_required", "url": "https://github.example/sso"}),
+        ("error", {"fault": "sso_required", "url": "https://github.example/sso"}),
     ):  # fmt: skip
-        sandbox.ask("POST", "faults", {"organization": "globex", "times": times, **fault})
+        sandbox.ask("POST", "faults", {"organization": "globex", **fault})
         page.get_by_role("button", name="Sync now").click()
         expect(page.locator("#member-sync-status")).to_have_attribute(
             "data-state", name, timeout=60_000

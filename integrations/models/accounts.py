@@ -74,6 +74,14 @@ class TeamQuerySet(models.QuerySet["Team"]):
             Membership.objects.create(team=team, user=user, role=TeamRole.ADMIN)
         return team
 
+    def take_turn(self, team_id: int) -> None:
+        """Wait until nobody else moves anything of the team, and keep it so until the commit.
+
+        Whoever writes several rows of a team takes its turn before runs and integrations, and after
+        people and repositories: with one order nobody waits for somebody who waits for them.
+        """
+        list(self.select_for_update(no_key=True).filter(pk=team_id).values_list("pk"))
+
     def next_revision(self, team_id: int) -> int:
         """Take the team's next number, holding its row until the commit: they commit in order."""
         with connection.cursor() as cursor:

@@ -154,9 +154,10 @@ def _finish(lease: Lease, verdict: Verdict) -> None:
             previews.plan_verdict(run, verdict)
         else:
             departures.conclude(run, verdict)
-            organization_people.ask_for(GitHubIntegration.objects.filter(pk=run.integration_id))
         transitions.complete(
             lease,
             result=MemberSyncResult.of(run).as_dict(),
             sweep_blocked_by=verdict.doubt,
         )
+        if not run.is_preview:
+            organization_people.ask_for(GitHubIntegration.objects.filter(pk=run.integration_id))

@@ -107,10 +107,10 @@ def read_all(integration_id: int) -> None:
         return
     rows = GitHubIntegration.objects.filter(pk=integration.pk)
     with transaction.atomic():
+        transitions.roster_changed(integration)
         rows.update(people_access=access)
         # Whoever asked for it meanwhile is not forgotten.
         rows.filter(people_due_at=claimed_until).update(people_due_at=None)
-        transitions.roster_changed(integration)
 
 
 def may_see(integration: GitHubIntegration, kind: str) -> bool:

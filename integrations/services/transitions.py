@@ -51,6 +51,7 @@ CANCELLED: Final = "cancelled"
 
 def begin(run: SyncRun) -> None:
     """Move the run's subject to syncing, in the transaction that made the run's row."""
+    Team.objects.take_turn(run.integration.team_id)
     _move_subject(run, SYNC_STATUS_SYNCING, started_at=timezone.now(), error="")
     _record(run, SYNC_STATUS_PENDING, SYNC_STATUS_PENDING)
 
@@ -58,11 +59,15 @@ def begin(run: SyncRun) -> None:
 def claim(run_id: int) -> Lease | None:
     """Take the lease of a run that nobody works on and that has nothing to wait for, or None."""
     now, token = timezone.now(), uuid.uuid4()
+    free = SyncRun.objects.filter(_free(now), pk=run_id)
+    team_id = free.values_list("integration__team_id", flat=True).first()
+    if team_id is None:
+        return None
     with transaction.atomic():
+        Team.objects.take_turn(team_id)
         run = (
-            SyncRun.objects.select_for_update(of=("self",))
+            free.select_for_update(of=("self",))
             .select_related("integration__team", "integration__credential", "repository")
-            .filter(_free(now), pk=run_id)
             .first()
         )
         if run is None:
@@ -99,6 +104,7 @@ def wait(lease: Lease, *, resume_at: datetime, reason: str, is_fault: bool = Fal
     """
     run = lease.run
     with transaction.atomic():
+        Team.objects.take_turn(run.integration.team_id)
         fenced_update(
             lease,
             lease_token=None,
@@ -114,6 +120,7 @@ def complete(lease: Lease, *, result: Mapping[str, int], sweep_blocked_by: str =
     """End the run and its subject well. Raises LeaseLost."""
     run, now = lease.run, timezone.now()
     with transaction.atomic():
+        Team.objects.take_turn(run.integration.team_id)
         fenced_update(
             lease,
             status=SYNC_STATUS_COMPLETE,
@@ -163,6 +170,7 @@ def fail(
         "cancelled_by": person,
     }
     with transaction.atomic():
+        Team.objects.take_turn(run.integration.team_id)
         if lease is not None:
             fenced_update(lease, **fields)
         elif not SyncRun.objects.active().filter(pk=run.pk).update(**fields):

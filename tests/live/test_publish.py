@@ -74,7 +74,9 @@ class TestPublishing:
             for _ in range(20):
                 publish.publish_roster(integration.pk)
         valkey.start()
-        assert len([r for r in caplog.records if r.name == publish.__name__]) == 1
+        # The line that says so when it is back may be of a test before this one.
+        warnings = [r for r in caplog.records if r.levelno >= logging.WARNING]
+        assert len([r for r in warnings if r.name == publish.__name__]) == 1
         with (
             redis.Redis.from_url(django_settings.LIVE_REDIS_URL) as client,
             client.pubsub(ignore_subscribe_messages=True) as pubsub,

@@ -23,10 +23,12 @@ from integrations.constants import (
     WEBHOOK_RETRY_AFTER,
     WEBHOOK_SLICE,
     DeliveryStatus,
+    RunTrigger,
 )
 from integrations.github.errors import GitHubError, UnexpectedAnswer
 from integrations.models import WebhookDelivery, WebhookInbox
 from integrations.services.connections import SyncRefused
+from integrations.services.runs import start_run
 from integrations.services.webhooks import events, intake
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-    from integrations.models import SyncRun
+    from integrations.models import GitHubIntegration, SyncRun
     from integrations.services.webhooks.events import Outcome
 
 logger = structlog.get_logger(__name__)
@@ -47,6 +49,8 @@ class Drained:
     is_empty: bool = True
     # To be sent: webhooks start reads of what they only hint at.
     runs: list[SyncRun] = field(default_factory=list)
+    # Integrations to read in full, whose runs are started once nothing else is locked.
+    to_read: list[GitHubIntegration] = field(default_factory=list)
     # Who joined each roster, whose name and e-mail no webhook tells.
     joined: dict[int, set[int]] = field(default_factory=dict)
 
@@ -70,6 +74,8 @@ def drain(inbox_id: int, *, should_stop: Callable[[], bool]) -> Drained | None:
         WebhookInbox.objects.filter(pk=inbox_id, lease_token=token).update(
             lease_token=None, lease_expires_at=None
         )
+    for integration in drained.to_read:
+        drained.runs.append(start_run(integration, trigger=RunTrigger.WEBHOOK).run)
     # After the lease was given back: whoever came meanwhile found it held and went away.
     drained.is_empty = not _waiting(inbox_id).exists()
     return drained
@@ -115,21 +121,26 @@ def _apply(batch: list[WebhookDelivery], drained: Drained) -> None:
 
 
 def _apply_together(batch: list[WebhookDelivery], drained: Drained) -> None:
-    slow = [one for one in batch if events.asks_github(one)]
+    """Apply what is about people in one transaction, and whatever else each by itself.
+
+    The others may move runs and integrations, whose rows people's come before.
+    """
+    about_people = [one for one in batch if events.is_about_people(one)]
     with transaction.atomic():
-        outcomes = events.apply([one for one in batch if one not in slow], drained)
-        _write_down(outcomes)
-    for one in slow:
-        # These ask GitHub: never inside a transaction.
+        _write_down(events.apply_to_people(about_people, drained))
+    for one in batch:
+        if events.is_about_people(one):
+            continue
         try:
-            outcome = events.apply_slowly(one, drained)
-        except UnexpectedAnswer:
-            _write_down({one.pk: events.UNREADABLE})
+            outcome = events.apply_one(one, drained)
+        except UnexpectedAnswer as exc:
+            logger.warning("webhook unreadable", delivery_id=one.pk, error=str(exc))
+            outcome = events.UNREADABLE
         except (GitHubError, SyncRefused) as exc:
             logger.warning("webhook not applied", delivery_id=one.pk, reason=exc.reason)
             _try_later(one, exc.reason)
-        else:
-            _write_down({one.pk: outcome})
+            continue
+        _write_down({one.pk: outcome})
 
 
 def _write_down(outcomes: dict[int, Outcome]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import structlog
+from django.db import transaction
 from django.db.models import Q
 
 from integrations.constants import (
@@ -54,32 +55,40 @@ UNREADABLE: Final = Outcome(DeliveryStatus.FAILED, "unreadable")
 MEMBERSHIP_EVENTS: Final = frozenset({"organization.member_added", "organization.member_removed"})
 
 
-def asks_github(delivery: WebhookDelivery) -> bool:
-    """Say whether taking this one in may take a call to GitHub."""
-    return delivery.name == "installation.created"
+def is_about_people(delivery: WebhookDelivery) -> bool:
+    """Say whether this one is about somebody's membership of the organisation."""
+    return delivery.name in MEMBERSHIP_EVENTS
 
 
-def apply(deliveries: Sequence[WebhookDelivery], drained: Drained) -> dict[int, Outcome]:
-    """Take in deliveries of one account, in the order in which they happened. In a transaction."""
+def apply_to_people(deliveries: Sequence[WebhookDelivery], drained: Drained) -> dict[int, Outcome]:
+    """Take in deliveries about people of one account, as they happened. In a transaction."""
     outcomes: dict[int, Outcome] = {}
     heard: list[people.Heard] = []
     for delivery in deliveries:
         try:
             payload = webhooks.read_payload(delivery.event, delivery.body.encode())
-            if delivery.name in MEMBERSHIP_EVENTS:
-                heard.append(people.Heard(delivery, webhooks.read_membership(payload)))
-            else:
-                outcomes[delivery.pk] = _apply_one(delivery, payload, drained)
+            heard.append(people.Heard(delivery, webhooks.read_membership(payload)))
         except UnexpectedAnswer as exc:
             logger.warning("webhook unreadable", delivery_id=delivery.pk, error=str(exc))
             outcomes[delivery.pk] = UNREADABLE
     return outcomes | _apply_people(heard, drained)
 
 
-def apply_slowly(delivery: WebhookDelivery, drained: Drained) -> Outcome:
-    """Take in one that may ask GitHub. Raises UnexpectedAnswer, GitHubError and SyncRefused."""
+def apply_one(delivery: WebhookDelivery, drained: Drained) -> Outcome:
+    """Take in an event that is about no member.
+
+    Raises UnexpectedAnswer for a payload that is not what GitHub documents; GitHubError and
+    SyncRefused where GitHub had to be asked.
+    """
     payload = webhooks.read_payload(delivery.event, delivery.body.encode())
-    return _started(installations.install(payload), drained)
+    if delivery.name == "installation.created":
+        # Asks GitHub: never inside a transaction.
+        return _started(installations.install(payload), drained)
+    handler = HANDLERS.get(delivery.name) or HANDLERS.get(delivery.event)
+    if handler is None:
+        return UNUSED
+    with transaction.atomic():
+        return handler(delivery, payload, drained)
 
 
 def watching(delivery: WebhookDelivery, account_id: int) -> list[GitHubIntegration]:
@@ -115,7 +124,7 @@ def _apply_people(heard: Sequence[people.Heard], drained: Drained) -> dict[int, 
             drained.joined.setdefault(integration.pk, set()).update(plan.joined)
         if _lost_its_person(integration, heard):
             # GitHub shows an outsider public members only: the read finds out and says so.
-            drained.runs.append(start_run(integration, trigger=RunTrigger.WEBHOOK).run)
+            drained.to_read.append(integration)
     return {one.delivery.pk: APPLIED if one.delivery.pk in applied else NOT_NEWS for one in heard}
 
 
@@ -125,12 +134,6 @@ def _lost_its_person(integration: GitHubIntegration, heard: Sequence[people.Hear
         return False
     leavers = {one.news.person.github_id for one in heard if not one.news.is_member}
     return credential.github_user_id in leavers
-
-
-def _apply_one(delivery: WebhookDelivery, payload: Payload, drained: Drained) -> Outcome:
-    """Take in an event that is about no member. Raises UnexpectedAnswer."""
-    handler = HANDLERS.get(delivery.name) or HANDLERS.get(delivery.event)
-    return UNUSED if handler is None else handler(delivery, payload, drained)
 
 
 def _repository(delivery: WebhookDelivery, payload: Payload, drained: Drained) -> Outcome:

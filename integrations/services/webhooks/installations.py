@@ -85,8 +85,8 @@ def rename_account(payload: Payload, key: str) -> bool:
     )
     watching = list(GitHubIntegration.objects.filter(organization_id=account_id))
     for integration in watching:
-        follow_login(integration, login)
         transitions.roster_changed(integration)
+        follow_login(integration, login)
     return bool(watching)
 
 
