@@ -126,13 +126,13 @@ REASONS: Final[dict[str, Reason]] = {
         ),
         Reason(
             "app_not_yours",
-            "GitHub doesn't list that installation among yours, so nothing was connected. Install "
-            "the App from here, signed in to GitHub as yourself.",
+            "That installation is on no organisation that you own, so nothing was connected. "
+            "Install the App from here, signed in to GitHub as an owner.",
             Mend.RECONNECT,
         ),
         Reason(
             "app_no_organisation",
-            "The App is installed on none of the organisations that you are an active member of.",
+            "The App is installed on no organisation that you own. Install it, or ask an owner to.",
             Mend.RECONNECT,
         ),
         Reason(

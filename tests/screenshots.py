@@ -21,7 +21,7 @@ from typing import Any
 import django
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.processes import REPOSITORY, SandboxProcess, Valkey
+from tests.processes import REPOSITORY, SandboxProcess, Valkey, wait_until
 from tests.sandbox_control import app_settings
 
 PICTURES = REPOSITORY / "docs" / "screenshots"
@@ -31,6 +31,8 @@ LOOKS: dict[str, dict[str, Any]] = {
     "phone-light": {"viewport": {"width": 390, "height": 844}, "color_scheme": "light"},
     "phone-dark": {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"},
 }
+# Three people who come and go, an event of no use, and the installation.
+DELIVERIES_SHOWN = 5
 EMAIL, PASSWORD = "ada@example.com", "a long and good one"
 
 
@@ -115,9 +117,23 @@ def _moved_by_webhooks(browser: Browser, signed_in: Page, url: str, sandbox: Any
     sandbox.ask(
         "POST", "deliveries", {"organization": "globex", "event": "star", "payload": {"zen": "x"}}
     )
+
+    def all_applied() -> bool:
+        signed_in.goto(f"{team}webhooks/")
+        rows, waiting = signed_in.locator("tbody tr"), signed_in.locator("td .badge--accent")
+        return rows.count() >= DELIVERIES_SHOWN and waiting.count() == 0
+
+    def teams_are_read() -> bool:
+        signed_in.goto(f"{team}members/")
+        return signed_in.locator("select[name=team]").count() == 1
+
+    wait_until(all_applied, timeout_s=30)
+    wait_until(teams_are_read, timeout_s=60)
     state = signed_in.context.storage_state()
     for look, options in LOOKS.items():
         page = browser.new_context(base_url=url, storage_state=state, **options).new_page()
+        page.goto(f"{team}members/?team=platform")
+        _take(page, f"members-team-{look}")
         page.goto(f"{team}webhooks/")
         expect(page.get_by_text("organization.member_removed")).to_be_visible()
         _take(page, f"webhooks-{look}")

@@ -142,7 +142,19 @@ class TestInstalling:
         answer = come_back(browser, elsewhere.owner, installation_id=club.install())
         assert not IntegrationCredential.objects.exists()
         assert not GitHubIntegration.objects.filter(organization_id=club.id).exists()
-        assert "list that installation among yours" in words(browser, answer)
+        assert "on no organisation that you own" in words(browser, answer)
+
+    def test_a_plain_member_is_not_promoted_by_what_an_owner_installed(
+        self, browser: Client, club: SandboxOrganization
+    ) -> None:
+        """The App is shown the invited and outside collaborators; a member is not."""
+        member = next(one["login"] for one in club.members().values() if one["role"] == "member")
+        installation_id = club.install()
+        come_back(browser, member, installation_id=installation_id)
+        assert not IntegrationCredential.objects.exists()
+        answer = browser.post(reverse("github_app_find", args=["acme"]))
+        sign_in(browser, answer["Location"], member)
+        assert not IntegrationCredential.objects.exists()
 
     def test_case_35_an_outside_collaborator_links_nothing(
         self, browser: Client, sandbox: SandboxControl, club: SandboxOrganization
@@ -272,7 +284,7 @@ class TestChoosing:
 
     def test_with_none_it_says_why(self, browser: Client, club: SandboxOrganization) -> None:
         answer = self.find(browser, club.owner)
-        assert "installed on none of the organisations" in words(browser, answer)
+        assert "installed on no organisation that you own" in words(browser, answer)
 
 
 class TestWaitingForApproval:
@@ -305,6 +317,15 @@ class TestWaitingForApproval:
         assert acme.credential.installation_id == installation_id
         assert not InstallationRequest.objects.exists()
         assert SyncRun.objects.get().trigger == "webhook"
+
+    def test_who_asked_can_check_again_when_the_webhook_never_came(
+        self, browser: Client, acme: Team, club: SandboxOrganization
+    ) -> None:
+        member = self.ask(browser, club)
+        installation_id = club.install(requester=member)
+        answer = browser.post(reverse("github_app_find", args=["acme"]))
+        sign_in(browser, answer["Location"], member)
+        assert acme.credential.installation_id == installation_id
 
     def test_an_installation_that_somebody_else_asked_for_connects_nobody(
         self, browser: Client, club: SandboxOrganization

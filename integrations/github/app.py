@@ -62,6 +62,7 @@ class Installation:
     events: tuple[str, ...]
     repository_selection: str
     suspended_at: datetime | None
+    created_at: datetime | None
     html_url: str
 
     @property
@@ -210,6 +211,7 @@ def read_installation(item: JSON) -> Installation:
         events=tuple(text for text in as_list(record.get("events") or []) if isinstance(text, str)),
         repository_selection=read_text(record, "repository_selection", length=WORD_LENGTH),
         suspended_at=read_instant(record, "suspended_at"),
+        created_at=read_instant(record, "created_at"),
         html_url=read_url(record, "html_url"),
     )
 

@@ -38,20 +38,19 @@ logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Visitor:
-    """Who came back from GitHub, and the installations that are theirs to connect."""
+    """Who came back from GitHub, and the installations on organisations that they belong to."""
 
     viewer: Viewer
     installations: tuple[Installation, ...]
-
-    def installation(self, installation_id: int) -> Installation | None:
-        return next((one for one in self.installations if one.id == installation_id), None)
+    # The organisations of which they are an owner.
+    owned_ids: frozenset[int]
 
 
 def identify(*, code: str, redirect_uri: str, code_verifier: str) -> Visitor:
-    """Find out who came back, and which installations they may connect a team by.
+    """Find out who came back, and which installations GitHub lists for them.
 
-    Theirs are those that GitHub lists for them, on organisations that they are active members of:
-    it lists an installation to an outside collaborator of one repository as well.
+    Of those only the ones on organisations that they are active members of: GitHub lists an
+    installation to an outside collaborator of one repository as well.
     Raises OAuthError and GitHubError.
     """
     grant = oauth.exchange_code(
@@ -64,17 +63,48 @@ def identify(*, code: str, redirect_uri: str, code_verifier: str) -> Visitor:
     )
     client = client_for_token(grant.access_token)
     try:
-        return Visitor(rest.viewer(client), tuple(_own_installations(client)))
+        return _visitor(client)
     finally:
         _forget(grant.access_token)
 
 
-def _own_installations(client: GitHubClient) -> list[Installation]:
+def _visitor(client: GitHubClient) -> Visitor:
+    viewer = rest.viewer(client)
     listed = [one for one in app.user_installations(client) if one.is_of_organization]
-    if not listed:
-        return []
-    belongs_to = {one.organization_id for one in rest.active_memberships(client).memberships}
-    return [one for one in listed if one.account_id in belongs_to]
+    roles: dict[int, str] = {}
+    if listed:
+        memberships = rest.active_memberships(client).memberships
+        roles = {one.organization_id: one.role for one in memberships}
+    return Visitor(
+        viewer=viewer,
+        installations=tuple(one for one in listed if one.account_id in roles),
+        owned_ids=frozenset(one for one, role in roles.items() if role == "admin"),
+    )
+
+
+def connectable(visitor: Visitor, team: Team) -> tuple[Installation, ...]:
+    """Return the installations that the visitor may connect a team by.
+
+    An owner's: the App is shown more than an ordinary member, whom connecting must not promote. And
+    the one that an owner made after this very person had asked for it from this team.
+    """
+    request = InstallationRequest.objects.filter(
+        team=team, github_user_id=visitor.viewer.id
+    ).first()
+
+    def was_asked_for(one: Installation) -> bool:
+        return (
+            request is not None
+            and one.created_at is not None
+            # GitHub tells whole seconds.
+            and one.created_at >= request.requested_at.replace(microsecond=0)
+        )
+
+    return tuple(
+        one
+        for one in visitor.installations
+        if one.account_id in visitor.owned_ids or was_asked_for(one)
+    )
 
 
 def _forget(token: str) -> None:

@@ -151,9 +151,9 @@ def finish(request: HttpRequest, team: Team, attempt: OAuthAttempt, *, code: str
 def _connect_or_choose(
     request: HttpRequest, team: Team, visitor: Visitor, *, installation_id: int
 ) -> HttpResponse:
-    installations: tuple[Installation, ...] = visitor.installations
+    installations = app_connection.connectable(visitor, team)
     if installation_id:
-        named = visitor.installation(installation_id)
+        named = next((one for one in installations if one.id == installation_id), None)
         if named is None:
             logger.warning(
                 "installation is not the visitor's",

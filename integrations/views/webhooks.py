@@ -42,6 +42,7 @@ _EMAIL: Final = re.compile(r"([\w.+-])[\w.+-]*@([\w-]+\.[\w.-]+)")
 WORDS: Final = {
     "not_news": gettext_lazy("The roster knew this, or something newer."),
     "nobody_here": gettext_lazy("No team here watches what it is about."),
+    "nobody_waited": gettext_lazy("No team here had asked for it. Connecting takes a person."),
     "unused": gettext_lazy("Rollcall has no use for this event."),
     "unreadable": gettext_lazy("It isn't what GitHub documents for this event."),
     "internal_error": gettext_lazy("Something failed on our side; it has been written down."),

@@ -113,11 +113,20 @@ def _apply(batch: list[WebhookDelivery], drained: Drained) -> None:
     except Exception:
         if len(batch) > 1:
             logger.exception("webhooks failed together, applying them one by one")
-            for one in batch:
+            for one in _still_pending(batch):
                 _apply([one], drained)
             return
         logger.exception("webhook failed on our side", delivery_id=batch[0].pk)
         _try_later(batch[0], "internal_error")
+
+
+def _still_pending(batch: list[WebhookDelivery]) -> list[WebhookDelivery]:
+    """Return those of a batch that nothing has become of yet."""
+    pending = WebhookDelivery.objects.filter(
+        pk__in=[one.pk for one in batch], status=DeliveryStatus.PENDING
+    )
+    keys = set(pending.values_list("pk", flat=True))
+    return [one for one in batch if one.pk in keys]
 
 
 def _apply_together(batch: list[WebhookDelivery], drained: Drained) -> None:

@@ -49,6 +49,7 @@ APPLIED: Final = Outcome(DeliveryStatus.APPLIED)
 # The row knew as much, or better.
 NOT_NEWS: Final = Outcome(DeliveryStatus.UNCHANGED, "not_news")
 NOBODY_HERE: Final = Outcome(DeliveryStatus.UNCHANGED, "nobody_here")
+NOBODY_WAITED: Final = Outcome(DeliveryStatus.UNCHANGED, "nobody_waited")
 UNUSED: Final = Outcome(DeliveryStatus.IGNORED, "unused")
 UNREADABLE: Final = Outcome(DeliveryStatus.FAILED, "unreadable")
 
@@ -83,7 +84,8 @@ def apply_one(delivery: WebhookDelivery, drained: Drained) -> Outcome:
     payload = webhooks.read_payload(delivery.event, delivery.body.encode())
     if delivery.name == "installation.created":
         # Asks GitHub: never inside a transaction.
-        return _started(installations.install(payload), drained)
+        runs = installations.install(payload)
+        return NOBODY_WAITED if runs is None else _started(runs, drained)
     handler = HANDLERS.get(delivery.name) or HANDLERS.get(delivery.event)
     if handler is None:
         return UNUSED
