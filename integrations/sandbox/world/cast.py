@@ -10,6 +10,7 @@ from typing import Any
 from integrations.sandbox.world.chance import seed_of
 from integrations.sandbox.world.names import long_name
 from integrations.sandbox.world.people import Person
+from integrations.sandbox.world.teams import made_teams
 from integrations.sandbox.world.world import World
 
 DEMO_OWNER = "demo-owner"
@@ -54,3 +55,7 @@ def _add_tiny_team(world: World, owner: Person) -> None:
     for login, facts in _TINY_TEAM_PEOPLE:
         team.add(world.people.add(login, **facts).id)
     team.set_role(team.member_ids[1], role="admin")
+    # Everybody else who can belong to an organisation.
+    team.teams = made_teams(team)
+    team.invited_emails["ines.invited@example.com"] = "member"
+    team.guests.add(world.people.add("gus-guest", name="Gus Guest").id)
