@@ -368,7 +368,7 @@ class TestOneInterface:
         assert sync(integration).departed_count == 0
         assert set(acme.members.values_list("pk", "github_id")) == before
         kinds = MemberChange.objects.filter(team=acme).values_list("kind", flat=True)
-        assert MemberChangeKind.LEFT not in kinds
+        assert set(kinds) == {MemberChangeKind.JOINED}
         assert SyncRun.objects.count() == 3
 
     def test_disconnecting_ends_the_token_and_leaves_the_app(

@@ -121,7 +121,12 @@ class PagePlan:
         if returned:
             row.is_active, row.deactivated_by, row.left_at = True, DeactivatedBy.NOBODY, None
         untold = UNTOLD_FIELDS | (UNTOLD_OF_PARTIAL if row.is_partial else set())
-        told = {name: pair for name, pair in moved.items() if name not in untold}
+        told = {
+            name: pair
+            for name, pair in moved.items()
+            # What another connection may see, or no more, is no news about a person either.
+            if name not in untold and not (name == "two_factor_enabled" and None in pair)
+        }
         # First under what name they go now: whatever is told after that tells it of this name.
         if told:
             self.changes.append(self._change(row, _kind_of(told), told))
