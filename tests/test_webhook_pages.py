@@ -57,6 +57,20 @@ def hear(client: Client, integration: GitHubIntegration, **facts: Any) -> Webhoo
     return WebhookDelivery.objects.latest("pk")
 
 
+def test_an_older_installation_s_deliveries_are_no_longer_the_team_s(
+    client: Client, connected: GitHubIntegration
+) -> None:
+    """One batch with both: an App that was uninstalled and installed anew has another id."""
+    assert connected.credential is not None
+    for number, installation_id in ((8, 1), (9, connected.credential.installation_id)):
+        payload = membership_payload(connected, "member_added", person(number))
+        post(client, "organization", payload | {"installation": {"id": installation_id}})
+    work()
+    assert set(connected.team.members.values_list("github_id", flat=True)) == {9}
+    words = dict(WebhookDelivery.objects.values_list("subject_id", "outcome"))
+    assert words == {8: "nobody_here", 9: ""}
+
+
 class TestThePage:
     def test_it_lists_what_came_and_what_became_of_it(
         self, browser: Client, connected: GitHubIntegration

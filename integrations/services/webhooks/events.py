@@ -112,22 +112,35 @@ def watching(delivery: WebhookDelivery, account_id: int) -> list[GitHubIntegrati
 
 
 def _apply_people(heard: Sequence[people.Heard], drained: Drained) -> dict[int, Outcome]:
-    if not heard:
-        return {}
-    account_id = heard[0].delivery.inbox.account_id
-    integrations = watching(heard[0].delivery, account_id)
-    if not integrations:
-        return {one.delivery.pk: NOBODY_HERE for one in heard}
-    applied: set[int] = set()
-    for integration in integrations:
-        plan = people.apply(integration, heard)
-        applied |= plan.applied
-        if plan.joined:
-            drained.joined.setdefault(integration.pk, set()).update(plan.joined)
-        if _lost_its_person(integration, heard):
-            # GitHub shows an outsider public members only: the read finds out and says so.
-            drained.to_read.append(integration)
-    return {one.delivery.pk: APPLIED if one.delivery.pk in applied else NOT_NEWS for one in heard}
+    """Tell each team that watches the account what is for it."""
+    # An App that was installed anew has another installation, and the old one's team hears no more.
+    by_installation: dict[int | None, list[people.Heard]] = {}
+    for one in heard:
+        by_installation.setdefault(one.delivery.installation_id, []).append(one)
+    outcomes: dict[int, Outcome] = {}
+    for together in by_installation.values():
+        first = together[0].delivery
+        integrations = watching(first, first.inbox.account_id)
+        applied: set[int] = set()
+        for integration in integrations:
+            applied |= _tell(integration, together, drained)
+        otherwise = NOT_NEWS if integrations else NOBODY_HERE
+        for one in together:
+            outcomes[one.delivery.pk] = APPLIED if one.delivery.pk in applied else otherwise
+    return outcomes
+
+
+def _tell(
+    integration: GitHubIntegration, heard: Sequence[people.Heard], drained: Drained
+) -> set[int]:
+    """Write events to one team's roster; return the deliveries that changed something."""
+    plan = people.apply(integration, heard)
+    if plan.joined:
+        drained.joined.setdefault(integration.pk, set()).update(plan.joined)
+    if _lost_its_person(integration, heard):
+        # GitHub shows an outsider public members only: the read finds out and says so.
+        drained.to_read.append(integration)
+    return plan.applied
 
 
 def _lost_its_person(integration: GitHubIntegration, heard: Sequence[people.Heard]) -> bool:
