@@ -18,7 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from integrations import tasks
-from integrations.constants import RunTrigger, TeamRole
+from integrations.constants import RunTrigger
 from integrations.github import graphql
 from integrations.github.http import GitHubClient
 from integrations.models import GitHubIntegration, SyncRun, TeamMember
@@ -29,13 +29,12 @@ from integrations.services.runs import start_run
 from tests.bench import naive
 from tests.bench.memory import memory_of_a_sync
 from tests.bench.table import Row, percentile
-from tests.bench.webhooks import webhooks
+from tests.bench.viewers import admin_of, viewer
+from tests.bench.webhooks import webhook_to_client, webhooks
 from tests.factories import (
     GitHubIntegrationFactory,
     IntegrationCredentialFactory,
-    MembershipFactory,
     TeamFactory,
-    UserFactory,
 )
 from tests.live.sse import SseClient, SseEvent
 from tests.processes import wait_until
@@ -43,7 +42,6 @@ from tests.processes import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from integrations.models import Team, User
     from tests.sandbox_control import SandboxControl, SandboxOrganization
     from tests.stack import Stack
 
@@ -73,12 +71,6 @@ class Bench:
             organization_login=organization.login,
         )
         return integration
-
-
-def admin_of(team: Team) -> User:
-    user: User = UserFactory()
-    MembershipFactory(team=team, user=user, role=TeamRole.ADMIN)
-    return user
 
 
 @contextmanager
@@ -155,24 +147,6 @@ def _is_waiting(event: SseEvent) -> bool:
 
 def _has_failed(event: SseEvent) -> bool:
     return 'data-state="error"' in event.data
-
-
-@contextmanager
-def viewer(bench: Bench, team: Team) -> Iterator[SseClient]:
-    """Open the team's stream as one of its people, at the present revision."""
-    team.refresh_from_db()
-    with bench.stack.browser_session(admin_of(team)) as session:
-        cookies = session.cookies.get_dict()
-        client = SseClient(
-            f"{bench.stack.url}{reverse('live', args=[team.slug])}"
-            f"?lastEventId=team-{team.pk}:{team.revision}",
-            cookies=cookies,
-        )
-        try:
-            client.wait_for("stream-open", timeout_s=10)
-            yield client
-        finally:
-            client.close()
 
 
 def transition_to_client(bench: Bench) -> list[Row]:
@@ -419,4 +393,5 @@ ALL = (
     memory_of_a_sync,
     webhooks,
     queue_to_done,
+    webhook_to_client,
 )
