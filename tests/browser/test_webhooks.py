@@ -46,11 +46,12 @@ def test_who_joins_on_github_appears_without_a_reload(
     page.goto(reverse("github_members", args=["acme"]))
     expect(page.get_by_text("12 active people")).to_be_visible()
     page.evaluate("window.notReloaded = true")
-    added = club.add(login=f"ada-{club.id}", name="Ada Lovelace")
+    # Nobody whom the sandbox makes up is called so.
+    added = club.add(login=f"newcomer-{club.id}", name="Nora Just Arrived")
     expect(page.get_by_text("13 active people")).to_be_visible(timeout=15_000)
     expect(page.get_by_text(f"@{added['login']}")).to_be_visible()
     # Her name follows, which no webhook tells.
-    expect(page.get_by_text("Ada Lovelace")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("Nora Just Arrived")).to_be_visible(timeout=15_000)
     change = MemberChange.objects.get(github_id=added["id"])
     assert change.webhook_event == "organization.member_added"
     delivery = WebhookDelivery.objects.get(subject_id=added["id"])
