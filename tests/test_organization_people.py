@@ -17,7 +17,13 @@ from integrations.models import (
     OutsideCollaborator,
     VerifiedEmail,
 )
-from integrations.services import app_connection, connection, organization_people
+from integrations.services import (
+    app_connection,
+    connection,
+    organization_people,
+    repository_list,
+)
+from integrations.services.github_access import NoLongerWatched, client_of
 from tests.syncing import connect, sync
 from tests.webhook_deliveries import organization_of, person, post, work
 
@@ -186,6 +192,38 @@ class TestReading:
         connection.choose_organization(integration, other.id)
         assert not OrganizationTeam.objects.exists()
         assert not VerifiedEmail.objects.exists()
+
+    def test_what_was_read_of_the_old_organisation_is_not_written_after_a_switch(
+        self, integration: GitHubIntegration, club: SandboxOrganization, sandbox: SandboxControl
+    ) -> None:
+        stale = GitHubIntegration.objects.get(pk=integration.pk)
+        client = client_of(stale)
+        other = sandbox.organization(size=2, owner=club.owner)
+        connection.choose_organization(integration, other.id)
+        for read_kind in organization_people.READERS.values():
+            with pytest.raises(NoLongerWatched):
+                read_kind(stale, client)
+        repository_list.refresh_if_stale(stale)
+        assert not OrganizationTeam.objects.exists()
+        assert not OrganizationInvitation.objects.exists()
+        assert not OutsideCollaborator.objects.exists()
+        assert not VerifiedEmail.objects.exists()
+        assert not integration.repositories.exists()
+
+    def test_a_list_that_names_somebody_twice_is_taken_once(
+        self, integration: GitHubIntegration, club: SandboxOrganization
+    ) -> None:
+        club.fault("repeated_entry")
+        read(integration)
+        assert {told["code"] for told in integration.people_access.values()} == {""}
+        assert integration.people_access["invitations"]["count"] == 2
+        assert OrganizationTeam.objects.count() == 2
+        GitHubIntegration.objects.update(repositories_listed_at=None)
+        integration.refresh_from_db()
+        repository_list.refresh_if_stale(integration)
+        ids = list(integration.repositories.values_list("github_id", flat=True))
+        assert ids
+        assert len(ids) == len(set(ids))
 
     def test_one_ticker_takes_it_and_a_dead_worker_s_is_taken_again(
         self, integration: GitHubIntegration

@@ -21,6 +21,7 @@ from integrations.models import (
     GitHubIntegration,
     InstallationRequest,
     IntegrationCredential,
+    Team,
 )
 from integrations.services import credentials, organization_people, schedule, transitions
 from integrations.services.connections import SyncRefused, client_for_token, connection_of
@@ -28,7 +29,7 @@ from integrations.services.github_access import credential_of
 
 if TYPE_CHECKING:
     from integrations.github.rest import MembershipList, OrganizationMembership, Viewer
-    from integrations.models import Team, User
+    from integrations.models import User
 
 logger = structlog.get_logger(__name__)
 
@@ -148,6 +149,8 @@ def choose_organization(
 def watch(integration: GitHubIntegration, chosen: OrganizationMembership) -> None:
     """Watch an organisation that the connection may see: as `choose_organization`."""
     with transaction.atomic():
+        # Whoever still writes what the other organisation told is waited for, and then forgotten.
+        Team.objects.take_turn(integration.team_id)
         if integration.organization_id not in (None, chosen.organization_id):
             _end_runs(integration, "organisation_changed")
             integration.repositories.all().delete()

@@ -33,7 +33,7 @@ from integrations.models import (
 )
 from integrations.services import transitions
 from integrations.services.connections import SyncRefused
-from integrations.services.github_access import client_of
+from integrations.services.github_access import NoLongerWatched, client_of, while_watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -102,15 +102,20 @@ def read_all(integration_id: int) -> None:
     try:
         client = client_of(integration)
         access = {kind: read(integration, client) for kind, read in READERS.items()}
-    except (GitHubError, SyncRefused, CredentialUnreadable) as exc:
+        with while_watched(integration):
+            _write_access(integration, access, claimed_until=claimed_until)
+    except (GitHubError, SyncRefused, CredentialUnreadable, NoLongerWatched) as exc:
         logger.info("organisation's people not read", reason=exc.reason)
-        return
+
+
+def _write_access(
+    integration: GitHubIntegration, access: dict[str, Any], *, claimed_until: datetime | None
+) -> None:
     rows = GitHubIntegration.objects.filter(pk=integration.pk)
-    with transaction.atomic():
-        transitions.roster_changed(integration)
-        rows.update(people_access=access)
-        # Whoever asked for it meanwhile is not forgotten.
-        rows.filter(people_due_at=claimed_until).update(people_due_at=None)
+    transitions.roster_changed(integration)
+    rows.update(people_access=access)
+    # Whoever asked for it meanwhile is not forgotten.
+    rows.filter(people_due_at=claimed_until).update(people_due_at=None)
 
 
 def may_see(integration: GitHubIntegration, kind: str) -> bool:
@@ -129,7 +134,8 @@ def _reader(
         except InstallationSuspended:
             raise
         except (Forbidden, MissingScopes, NotFound, TooMany) as exc:
-            FORGET[kind](integration.team_id)
+            with while_watched(integration):
+                FORGET[kind](integration.team_id)
             return {"code": exc.reason, "count": 0}
 
     return read_and_say
@@ -138,7 +144,8 @@ def _reader(
 def _read_invitations(integration: GitHubIntegration, client: GitHubClient) -> int:
     listed = github.invitations(client, integration.organization_login)
     return _replace(
-        OrganizationInvitation.objects.filter(team=integration.team_id),
+        integration,
+        OrganizationInvitation,
         [
             OrganizationInvitation(
                 team_id=integration.team_id,
@@ -158,7 +165,8 @@ def _read_invitations(integration: GitHubIntegration, client: GitHubClient) -> i
 def _read_outside(integration: GitHubIntegration, client: GitHubClient) -> int:
     listed = github.outside_collaborators(client, integration.organization_login)
     return _replace(
-        OutsideCollaborator.objects.filter(team=integration.team_id),
+        integration,
+        OutsideCollaborator,
         [
             OutsideCollaborator(
                 team_id=integration.team_id,
@@ -180,7 +188,8 @@ def _read_teams(integration: GitHubIntegration, client: GitHubClient) -> int:
     people = {one.id: github.team_member_ids(client, organization, one.slug) for one in listed}
     with transaction.atomic():
         count = _replace(
-            OrganizationTeam.objects.filter(team=integration.team_id),
+            integration,
+            OrganizationTeam,
             [
                 OrganizationTeam(
                     team_id=integration.team_id, github_id=one.id, name=one.name, slug=one.slug
@@ -212,7 +221,7 @@ def _read_verified(integration: GitHubIntegration, client: GitHubClient) -> int:
         for email in emails
     ]
     known = VerifiedEmail.objects.filter(team=integration.team_id)
-    with transaction.atomic():
+    with while_watched(integration):
         wanted = {(one.github_id, one.email) for one in listed}
         gone = [one.pk for one in known if (one.github_id, one.email) not in wanted]
         known.filter(pk__in=gone).delete()
@@ -220,17 +229,29 @@ def _read_verified(integration: GitHubIntegration, client: GitHubClient) -> int:
     return len(wanted)
 
 
-def _replace(known: QuerySet[Any], rows: Sequence[Any], *, update_fields: list[str]) -> int:
-    """Make the rows that are known these ones, by team and GitHub id; return how many they are."""
-    with transaction.atomic():
-        known.exclude(github_id__in=[row.github_id for row in rows]).delete()
-        known.model._default_manager.bulk_create(
-            rows,
+def _replace(
+    integration: GitHubIntegration,
+    model: type[OrganizationInvitation | OrganizationTeam | OutsideCollaborator],
+    rows: Sequence[Any],
+    *,
+    update_fields: list[str],
+) -> int:
+    """Make the team's rows these ones, by GitHub id; return how many they are.
+
+    GitHub's pages move while they are read, so one id may come twice: the later one counts, and
+    PostgreSQL refuses a statement that holds both. Raises NoLongerWatched.
+    """
+    by_id = {row.github_id: row for row in rows}
+    with while_watched(integration):
+        known: QuerySet[Any] = model._default_manager.filter(team=integration.team_id)
+        known.exclude(github_id__in=by_id).delete()
+        model._default_manager.bulk_create(
+            by_id.values(),
             update_conflicts=True,
             unique_fields=["team", "github_id"],
             update_fields=update_fields,
         )
-    return len(rows)
+    return len(by_id)
 
 
 FORGET: Final[dict[str, Callable[[int], object]]] = {

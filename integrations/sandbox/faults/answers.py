@@ -5,6 +5,7 @@ Faults that change a page of members are in `shapes.py`.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 
@@ -47,10 +48,22 @@ def spoil(call: Call, response: Response) -> Response:
     if partial is not None:
         organizations = partial.params["organizations"]
         response.headers["X-GitHub-SSO"] = f"partial-results; organizations={organizations}"
+    if call.fault("repeated_entry") is not None:
+        _replace_body(response, _with_first_twice(bytes(response.body)))
     if call.fault("truncated_json") is not None:
-        response.body = bytes(response.body)[: len(response.body) // 2]
-        response.headers["Content-Length"] = str(len(response.body))
+        _replace_body(response, bytes(response.body)[: len(response.body) // 2])
     return response
+
+
+def _with_first_twice(body: bytes) -> bytes:
+    listed = json.loads(body)
+    is_list = isinstance(listed, list)
+    return json.dumps([*listed, *listed[:1]]).encode() if is_list else body
+
+
+def _replace_body(response: Response, body: bytes) -> None:
+    response.body = body
+    response.headers["Content-Length"] = str(len(body))
 
 
 def _bad_credentials(call: Call, fault: Fault) -> Response:

@@ -82,6 +82,9 @@ KNOWN_FAULTS: dict[str, KnownFault] = {
         "200 with 'Something went wrong while executing your query'.", kind="graphql"
     ),
     "too_big_502": _page("502 with an HTML body when first > `above`.", above=25),
+    "repeated_entry": KnownFault(
+        "A REST list has its first entry twice: the list moved while it was read.", kind="rest"
+    ),
     # Odd pages of members
     "resource_limits_exceeded": _page(
         "Half a page and RESOURCE_LIMITS_EXCEEDED when first > `above`.", above=25
