@@ -21,6 +21,7 @@ from integrations.models import (
     OutsideCollaborator,
     PlannedChange,
     RepositoryAccess,
+    SavedMemberFilter,
     StatusTransition,
     SyncRun,
     Team,
@@ -164,6 +165,11 @@ class MemberChangeAdmin(ReadOnlyAdmin):
     list_filter = ["kind"]
     list_select_related = ["team"]
     search_fields = ["github_username"]
+
+
+@admin.register(SavedMemberFilter)
+class SavedMemberFilterAdmin(ReadOnlyAdmin):
+    list_display = ("name", "team", "user", "querystring")
 
 
 @admin.register(PlannedChange)

@@ -13,6 +13,8 @@ from integrations.views import (
     github,
     github_connection,
     history,
+    member_filters,
+    member_switches,
     onboarding,
     previews,
     styleguide,
@@ -82,6 +84,17 @@ team_patterns = [
         name="github_webhook_apply",
     ),
     path("github/members/table/", github.github_members_table, name="github_members_table"),
+    path("github/members/switch/", member_switches.github_members_bulk, name="github_members_bulk"),
+    path(
+        "github/members/filters/",
+        member_filters.github_member_filters,
+        name="github_member_filters",
+    ),
+    path(
+        "github/members/filters/<int:filter_id>/delete/",
+        member_filters.github_member_filter_delete,
+        name="github_member_filter_delete",
+    ),
     path("github/members/sync/", github.github_members_sync, name="github_members_sync"),
     path(
         "github/members/sync/progress/",
@@ -90,7 +103,7 @@ team_patterns = [
     ),
     path(
         "github/members/<int:member_id>/toggle/",
-        github.github_member_toggle,
+        member_switches.github_member_toggle,
         name="github_member_toggle",
     ),
     path("github/repositories/", github.github_repos, name="github_repos"),

@@ -13,8 +13,8 @@ from django.utils import timezone
 from integrations.constants import RunTrigger
 from integrations.github.webhooks import Payload
 from integrations.models import DeliverySearch, HeldDeparture, InstallationRequest
-from integrations.services.roster import switch_member
 from integrations.services.runs import start_run
+from integrations.services.switching import switch_member
 from integrations.services.webhooks import intake
 from tests.factories import (
     GitHubIntegrationFactory,
@@ -55,6 +55,7 @@ def rows(acme: Team, alice: User) -> list[str]:
     payload = Payload("ping", {"zen": "Approachable is better than simple."})
     intake.store(payload, guid="a-1", body=b"{}", headers={}, secret_index=0)
     DeliverySearch.objects.create()
+    acme.saved_filters.create(user=alice, name="a", querystring="q=a")
     acme.invitations.create(github_id=1, github_username="ada")
     acme.outside_collaborators.create(github_id=1, github_username="ada")
     acme.verified_emails.create(github_id=1, email="ada@example.com")

@@ -17,7 +17,7 @@ from integrations.constants import (
 from integrations.live.cards import MemberSyncCard
 from integrations.models import GitHubIntegration, HeldDeparture, MemberChange
 from integrations.services import departures
-from integrations.services.roster import switch_member
+from integrations.services.switching import switch_member
 from tests.syncing import connect, remove, roster, start, sync, truth
 
 if TYPE_CHECKING:

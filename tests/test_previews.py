@@ -18,8 +18,8 @@ from integrations.constants import (
 )
 from integrations.models import GitHubIntegration, MemberChange, SyncRun
 from integrations.services import previews
-from integrations.services.roster import switch_member
 from integrations.services.runs import start_run
+from integrations.services.switching import switch_member
 from tests.syncing import connect, remove, roster, start, sync, truth, work_on
 
 if TYPE_CHECKING:

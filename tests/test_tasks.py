@@ -24,8 +24,8 @@ from integrations.constants import (
 from integrations.models import GitHubIntegration, MemberChange, SyncRun
 from integrations.services import transitions
 from integrations.services.member_sync import sync_members
-from integrations.services.roster import switch_member
 from integrations.services.runs import start_run
+from integrations.services.switching import switch_member
 from tests.factories import (
     UserFactory,
 )

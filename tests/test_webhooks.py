@@ -32,7 +32,8 @@ from integrations.models import (
     WebhookInbox,
 )
 from integrations.services import departures, member_sync, transitions
-from integrations.services.roster import switch_member, write_page
+from integrations.services.roster import write_page
+from integrations.services.switching import switch_member
 from integrations.services.webhooks import intake
 from tests.factories import (
     GitHubIntegrationFactory,

@@ -7,7 +7,13 @@ from integrations.models.credentials import (
     IntegrationCredential,
 )
 from integrations.models.github import GitHubIntegration, RepositoryAccess, TrackedRepository
-from integrations.models.members import HeldDeparture, MemberChange, PlannedChange, TeamMember
+from integrations.models.members import (
+    HeldDeparture,
+    MemberChange,
+    PlannedChange,
+    SavedMemberFilter,
+    TeamMember,
+)
 from integrations.models.organization_people import (
     OrganizationInvitation,
     OrganizationTeam,
@@ -33,6 +39,7 @@ __all__ = [
     "OutsideCollaborator",
     "PlannedChange",
     "RepositoryAccess",
+    "SavedMemberFilter",
     "StatusTransition",
     "SyncRun",
     "Team",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection, models
-from django.db.models import Q
+from django.db.models import Count, Q, Value
+from django.db.models.functions import Concat, Lower
 
 from integrations.constants import DeactivatedBy, MemberChangeKind, MemberRole
 from integrations.models.accounts import Team, User
@@ -13,11 +14,16 @@ from integrations.models.runs import SyncRun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
 
 class TeamMemberQuerySet(models.QuerySet["TeamMember"]):
     def active(self) -> TeamMemberQuerySet:
         return self.filter(is_active=True)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many there are (`total`), and how many of them are active: one scan."""
+        return self.aggregate(total=Count("pk"), active=Count("pk", filter=Q(is_active=True)))
 
     def upsert(
         self,
@@ -34,7 +40,8 @@ class TeamMemberQuerySet(models.QuerySet["TeamMember"]):
         As `bulk_create(update_conflicts=True)`, whose preparing of each value costs three times
         what the database does; a page of a hundred is the product's innermost loop.
         """
-        fields = [field for field in self.model._meta.concrete_fields if not field.primary_key]
+        columns_of = self.model._meta.concrete_fields
+        fields = [one for one in columns_of if not (one.primary_key or one.generated)]
         prepared: dict[tuple[str, object], Any] = {}
 
         def value_of(member: TeamMember, field: models.Field[Any, Any]) -> Any:
@@ -44,9 +51,8 @@ class TeamMemberQuerySet(models.QuerySet["TeamMember"]):
                 prepared[key] = field.get_db_prep_save(key[1], connection)
             return prepared[key]
 
-        table = self.model._meta.db_table
+        table, row = self.model._meta.db_table, f"({', '.join(['%s'] * len(fields))})"
         columns = ", ".join(str(field.column) for field in fields)
-        row = f"({', '.join(['%s'] * len(fields))})"
         updates = ", ".join(f"{name} = EXCLUDED.{name}" for name in update_fields)
         statement = (
             f"INSERT INTO {table} ({columns}) VALUES {', '.join([row] * len(members))} "
@@ -68,14 +74,18 @@ class TeamMemberQuerySet(models.QuerySet["TeamMember"]):
         return {member.github_id for member in members if member._state.adding}
 
     def matching(self, text: str) -> TeamMemberQuerySet:
-        """Return those whose name, login or e-mail holds the text."""
+        """Return those whose name, login or e-mail holds the text, whatever its case."""
         if not text:
             return self
-        return self.filter(
-            Q(name__icontains=text)
-            | Q(github_username__icontains=text.removeprefix("@"))
-            | Q(email__icontains=text)
-        )
+        wanted = text.removeprefix("@")
+        spellings = {wanted.lower()}
+        if connection.vendor == "sqlite" and not wanted.isascii():
+            # SQLite's lower() and LIKE know the case of ASCII letters only.
+            spellings |= {wanted, wanted.title(), wanted.upper()}
+        found = Q()
+        for spelling in spellings:
+            found |= Q(search_text__contains=spelling)
+        return self.filter(found)
 
 
 class TeamMember(models.Model):
@@ -113,6 +123,14 @@ class TeamMember(models.Model):
     heard_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Only a webhook has told of this person so far, which knows neither name nor e-mail.
     is_partial = models.BooleanField(default=False, editable=False)
+    # What the members page searches in: one text of one column, kept by the database itself.
+    search_text = models.GeneratedField(
+        expression=Lower(
+            Concat("name", Value("\n"), "github_username", Value("\n"), "email"),
+        ),
+        output_field=models.TextField(),
+        db_persist=True,
+    )
 
     objects = TeamMemberQuerySet.as_manager()
 
@@ -124,8 +142,25 @@ class TeamMember(models.Model):
             models.UniqueConstraint(fields=["team", "github_id"], name="one_row_per_person"),
         ]
         indexes = [
-            # The members page in its usual order, and its filter.
-            models.Index(fields=["team", "is_active", "github_username"], name="roster_by_login"),
+            # The members page in each of its orders: any page without sorting the whole roster.
+            # By state, which also counts who is active (services/departures.py).
+            models.Index(
+                "team", "is_active", Lower("github_username"), "id", name="roster_sorted_by_state"
+            ),
+            models.Index("team", Lower("github_username"), "id", name="roster_sorted_by_login"),
+            models.Index(
+                "team", "role", Lower("github_username"), "id", name="roster_sorted_by_role"
+            ),
+            models.Index(
+                "team",
+                "two_factor_enabled",
+                Lower("github_username"),
+                "id",
+                name="roster_sorted_by_2fa",
+            ),
+            models.Index("team", Lower("name"), "id", name="roster_sorted_by_name"),
+            models.Index("team", Lower("email"), "id", name="roster_sorted_by_email"),
+            models.Index("team", "joined_at", "id", name="roster_sorted_by_joining"),
             # services/departures.py: the sweep.
             models.Index(fields=["team", "last_seen_run_id"], name="roster_by_mark"),
         ]
@@ -153,6 +188,17 @@ class MemberChangeQuerySet(models.QuerySet["MemberChange"]):
                 f"FROM {TeamMember._meta.db_table} "
                 f"WHERE team_id = %s AND github_id IN ({', '.join(['%s'] * len(github_ids))})",
                 [MemberChangeKind.JOINED.value, run.pk, run.integration.team_id, *github_ids],
+            )
+
+    def write_switched(self, keys: Sequence[int], *, kind: str, person: User, at: datetime) -> None:
+        """Write that a person switched these rows of the roster, in one statement."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {self.model._meta.db_table} "
+                "(team_id, github_id, github_username, kind, fields, person_id, at) "
+                "SELECT team_id, github_id, github_username, %s, '{}', %s, %s "
+                f"FROM {TeamMember._meta.db_table} WHERE id IN ({', '.join(['%s'] * len(keys))})",
+                [kind, person.pk, connection.ops.adapt_datetimefield_value(at), *keys],
             )
 
 
@@ -188,6 +234,27 @@ class MemberChange(models.Model):
 
     def __str__(self) -> str:
         return f"@{self.github_username} {self.kind}"
+
+
+class SavedMemberFilter(models.Model):
+    """A filter of the members page that one person keeps under a name."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="saved_filters")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="saved_filters")
+    name = models.CharField(max_length=60)
+    # The address's query part, without its "?": as `MemberQuery.querystring` writes it.
+    querystring = models.CharField(max_length=1000)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["team", "user", "name"], name="one_saved_filter_per_name"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class PlannedChange(models.Model):

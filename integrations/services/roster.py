@@ -13,8 +13,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from integrations.constants import DeactivatedBy, MemberChangeKind, MemberRole
-from integrations.models import HeldDeparture, MemberChange, TeamMember
-from integrations.services import leases, transitions
+from integrations.models import MemberChange, TeamMember
+from integrations.services import leases
 from integrations.services.github_graphql_sync import END_OF_LIST
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from integrations.github.members import RemoteMember
-    from integrations.models import SyncRun, User
+    from integrations.models import SyncRun
     from integrations.services.github_graphql_sync import FetchedPage
     from integrations.services.leases import Lease
 
@@ -247,30 +247,3 @@ def mark_seen(run: SyncRun, rows: Iterable[TeamMember]) -> None:
     TeamMember.objects.filter(
         team_id=run.integration.team_id, github_id__in=[row.github_id for row in rows]
     ).update(**{run.mark_field: run.mark})
-
-
-def switch_member(member: TeamMember, *, active: bool, person: User) -> None:
-    """Switch a person of the roster on or off by hand: every later sync respects it."""
-    now = timezone.now()
-    with transaction.atomic():
-        row = TeamMember.objects.select_for_update().get(pk=member.pk)
-        if row.is_active == active:
-            return
-        HeldDeparture.objects.filter(member=row).delete()
-        row.is_active, row.updated_at = active, now
-        row.deactivated_by = DeactivatedBy.NOBODY if active else DeactivatedBy.PERSON
-        # Somebody who left GitHub and is switched on all the same is kept, or the next sync would
-        # undo the switch; once kept, they are until GitHub lists them again.
-        if active and row.left_at:
-            row.kept_at, row.left_at = now, None
-        row.save(update_fields=["is_active", "deactivated_by", "kept_at", "left_at", "updated_at"])
-        MemberChange.objects.create(
-            team_id=row.team_id,
-            github_id=row.github_id,
-            github_username=row.github_username,
-            kind=MemberChangeKind.SWITCHED_ON if active else MemberChangeKind.SWITCHED_OFF,
-            person=person,
-            at=now,
-        )
-        transitions.roster_changed(row.team.github)
-    member.refresh_from_db()

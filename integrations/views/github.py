@@ -26,7 +26,6 @@ from integrations.live.channels import channel_of
 from integrations.models import TrackedRepository
 from integrations.reasons import reason_for
 from integrations.services import connection
-from integrations.services.roster import switch_member
 from integrations.services.runs import start_run
 from integrations.views import oauth_state
 from integrations.views.helpers import (
@@ -37,7 +36,8 @@ from integrations.views.helpers import (
     organization_or_404,
     team_admin_required,
 )
-from integrations.views.member_query import member_table, with_teams
+from integrations.views.member_filters import filter_choices
+from integrations.views.member_query import member_table
 from integrations.views.onboarding import connected_message
 
 if TYPE_CHECKING:
@@ -146,6 +146,7 @@ def _members_page(
     request: TeamRequest, integration: GitHubIntegration, *, status: int = 200
 ) -> HttpResponse:
     context = member_table(request, integration) | {
+        "choices": filter_choices(request),
         "integration": integration,
         "card": MemberSyncCard.of(integration),
         "revision": request.team.revision,
@@ -211,21 +212,6 @@ def github_members_sync_progress(request: TeamRequest) -> HttpResponse:
         return JsonResponse(card.as_json())
     template = "integrations/partials/member_sync_progress.html"
     return render(request, template, {"card": card})
-
-
-@team_admin_required
-@require_POST
-def github_member_toggle(request: TeamRequest, member_id: int) -> HttpResponse:
-    """Switch a person of the roster on or off by hand, to the state that the form names."""
-    member = get_object_or_404(request.team.members, pk=member_id)
-    wanted = request.POST.get("active")
-    active = not member.is_active if wanted is None else wanted == "true"
-    switch_member(member, active=active, person=request.user)
-    if request.htmx:
-        [member] = with_teams(request.team, [member])
-        context = {"member": member, "can_edit": True}
-        return render(request, "integrations/partials/member_row.html", context)
-    return redirect("github_members", request.team.slug)
 
 
 @login_and_team_required

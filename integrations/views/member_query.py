@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.core.paginator import Paginator
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.expressions import OrderBy
 from django.db.models.functions import Lower
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
-from integrations.constants import MemberRole
-from integrations.models import OrganizationTeamMember
+from integrations.constants import DeactivatedBy, MemberRole
+from integrations.models import OrganizationTeamMember, RepositoryAccess
 from integrations.services.organization_people import READERS, may_see
+from integrations.views.roster_pages import RosterPaginator
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from datetime import datetime
 
     from django.db.models import QuerySet
     from django.http import QueryDict
@@ -32,12 +38,40 @@ if TYPE_CHECKING:
     from integrations.views.helpers import TeamRequest
 
 PER_PAGE_CHOICES: Final = (50, 100, 200)
-SORTABLE: Final = ("login", "name", "role", "joined")
+# A column to sort by, and what it sorts by; the key makes each order a total one.
+SORTABLE: Final[dict[str, tuple[str | Lower, ...]]] = {
+    "login": (Lower("github_username"),),
+    "name": (Lower("name"),),
+    "email": (Lower("email"),),
+    "role": ("role", Lower("github_username")),
+    "two_factor": ("two_factor_enabled", Lower("github_username")),
+    "joined": ("joined_at",),
+    "active": ("is_active", Lower("github_username")),
+}
 ACTIVE_CHOICES: Final = ("active", "inactive", "all")
 # Not of the roster, but shown beside it where the connection may see them.
 OTHERS: Final = ("invited", "outside")
 TWO_FACTOR_CHOICES: Final = ("on", "off", "unknown")
+ORDERS: Final = (
+    ("login", _("Login")),
+    ("name", _("Name")),
+    ("email", _("E-mail")),
+    ("role", _("Role")),
+    ("two_factor", _("2FA off first")),
+    ("-joined", _("Joined last")),
+    ("joined", _("Joined first")),
+    ("active", _("Not active first")),
+)
+# Where a row's present state comes from.
+SOURCES: Final[dict[str, Q]] = {
+    "github": Q(kept_at=None, held_departure=None) & ~Q(deactivated_by=DeactivatedBy.PERSON),
+    "hand": Q(deactivated_by=DeactivatedBy.PERSON) | Q(kept_at__isnull=False),
+    "held": Q(held_departure__isnull=False),
+}
+DAYS: Final = ("7", "30", "90", "365")
 SEARCH_LENGTH_MAX: Final = 100
+NUMBER_LENGTH_MAX: Final = 12
+QUERYSTRING_LENGTH_MAX: Final = 1_000
 
 
 @dataclass(frozen=True)
@@ -50,6 +84,12 @@ class MemberQuery:
     two_factor: str = ""
     # The slug of a team of the organisation.
     team: str = ""
+    # The key of a tracked repository: who can reach it.
+    repository: str = ""
+    source: str = ""
+    # Within so many days.
+    joined: str = ""
+    left: str = ""
     sort: str = "login"
     per_page: int = 50
     page: int = 1
@@ -57,39 +97,53 @@ class MemberQuery:
     @classmethod
     def from_querydict(cls, given: QueryDict) -> MemberQuery:
         default = cls()
+        orders = {*SORTABLE, *(f"-{name}" for name in SORTABLE)}
+        left = _one_of(given.get("left"), DAYS, "")
+        active = _one_of(given.get("active"), (*ACTIVE_CHOICES, *OTHERS), default.active)
         return cls(
-            q=given.get("q", "").replace("\0", "").strip()[:SEARCH_LENGTH_MAX],
-            active=_one_of(given.get("active"), (*ACTIVE_CHOICES, *OTHERS), default.active),
+            q=_text(given.get("q")),
+            # Nobody who left is active: asked for alone, they are shown.
+            active="all" if left and active == default.active else active,
             role=_one_of(given.get("role"), MemberRole.values, ""),
             two_factor=_one_of(given.get("two_factor"), TWO_FACTOR_CHOICES, ""),
-            team=given.get("team", "").replace("\0", "")[:SEARCH_LENGTH_MAX],
-            sort=_one_of(
-                given.get("sort"), (*SORTABLE, *(f"-{name}" for name in SORTABLE)), default.sort
-            ),
+            team=_text(given.get("team")),
+            repository=_digits(given.get("repository")),
+            source=_one_of(given.get("source"), SOURCES, ""),
+            joined=_one_of(given.get("joined"), DAYS, ""),
+            left=left,
+            sort=_one_of(given.get("sort"), orders, default.sort),
             per_page=_number(given.get("per_page"), PER_PAGE_CHOICES, default.per_page),
-            page=_page_number(given.get("page")),
+            page=int(_digits(given.get("page")) or 1),
         )
 
     def apply(self, members: TeamMemberQuerySet) -> TeamMemberQuerySet:
         """Narrow and order the roster."""
         if self.shows_others:
             return members.none()
-        members = members.matching(self.q)
-        if self.active != "all":
-            members = members.filter(is_active=self.active == "active")
-        if self.role:
-            members = members.filter(role=self.role)
-        if self.two_factor:
-            wanted = {"on": True, "off": False, "unknown": None}[self.two_factor]
-            members = members.filter(two_factor_enabled=wanted)
+        members = members.matching(self.q).filter(self._conditions())
         if self.team:
-            in_team = OrganizationTeamMember.objects.filter(
-                organization_team__slug=self.team,
-                organization_team__team=OuterRef("team"),
-                github_id=OuterRef("github_id"),
+            members = members.filter(Exists(_in_team(self.team)))
+        if self.repository:
+            members = members.filter(Exists(_reaching(self.repository)))
+        return members.order_by(*self._order())
+
+    def _conditions(self) -> Q:
+        found = Q()
+        if self.active != "all":
+            found &= Q(is_active=self.active == "active")
+        if self.role:
+            found &= Q(role=self.role)
+        if self.two_factor:
+            found &= Q(
+                two_factor_enabled={"on": True, "off": False, "unknown": None}[self.two_factor]
             )
-            members = members.filter(Exists(in_team))
-        return members.order_by(self._order(), "pk")
+        if self.source:
+            found &= SOURCES[self.source]
+        if self.joined:
+            found &= Q(joined_at__gte=_days_ago(self.joined))
+        if self.left:
+            found &= Q(left_at__gte=_days_ago(self.left))
+        return found
 
     @property
     def shows_others(self) -> bool:
@@ -109,7 +163,18 @@ class MemberQuery:
 
     @property
     def is_filtered(self) -> bool:
-        return bool(self.q or self.role or self.two_factor or self.team or self.active != "active")
+        return self.active != "active" or bool(self.q or self.role or self.two_factor or self.more)
+
+    @property
+    def orders(self) -> list[tuple[str, str]]:
+        """What the page offers to sort by: a sort's value and its words."""
+        return [(value, str(label)) for value, label in ORDERS]
+
+    @property
+    def more(self) -> list[str]:
+        """The filters that are chosen among those behind "More filters"."""
+        folded = (self.team, self.repository, self.source, self.joined, self.left)
+        return [chosen for chosen in folded if chosen]
 
     def querystring(self, **changes: Any) -> str:
         """Return the address's query part for this state with some of it changed.
@@ -123,35 +188,56 @@ class MemberQuery:
             {name: value for name, value in vars(wanted).items() if value != getattr(default, name)}
         )
 
-    def _order(self) -> OrderBy:
-        column = self.sort.removeprefix("-")
-        expressions: dict[str, F | Lower] = {
-            "login": Lower("github_username"),
-            "name": Lower("name"),
-            "role": Lower("role"),
-            "joined": F("joined_at"),
-        }
-        return OrderBy(expressions[column], descending=self.sort.startswith("-"))
+    def _order(self) -> list[OrderBy]:
+        descending = self.sort.startswith("-")
+        columns = (*SORTABLE[self.sort.removeprefix("-")], "pk")
+        return [
+            OrderBy(F(column) if isinstance(column, str) else column, descending=descending)
+            for column in columns
+        ]
 
 
 def member_table(request: TeamRequest, integration: GitHubIntegration) -> dict[str, object]:
     """Return what the table of members shows for the address that was asked."""
     query = MemberQuery.from_querydict(request.GET)
     members = request.team.members.all()
-    rows: QuerySet[Any] = query.others(request.team) if query.shows_others else query.apply(members)
-    page = Paginator(rows, query.per_page).get_page(query.page)
-    sees = {kind: may_see(integration, kind) for kind in READERS}
-    if not query.shows_others:
-        page.object_list = with_teams(request.team, list(page.object_list))
-    return {
+    context = {
         "query": query,
-        "page": page,
-        "total_count": members.count(),
-        "active_count": members.active().count(),
         "can_edit": request.membership.is_admin,
-        "sees": sees,
-        "organization_teams": list(request.team.organization_teams.all()) if sees["teams"] else [],
+        "sees": {kind: may_see(integration, kind) for kind in READERS},
     }
+    if query.shows_others:
+        others = Paginator(query.others(request.team), query.per_page)
+        return context | {"page": others.get_page(query.page)}
+    counts = {} if query.is_filtered else members.counts()
+    pages = RosterPaginator(query.apply(members), query.per_page, known_count=counts.get("active"))
+    page = pages.get_page(query.page)
+    with_teams(request.team, list(page.object_list))
+    return context | {
+        "page": page,
+        "counts": counts,
+        "github_url": settings.GITHUB_URL,
+    }
+
+
+def _in_team(slug: str) -> QuerySet[OrganizationTeamMember]:
+    return OrganizationTeamMember.objects.filter(
+        organization_team__slug=slug,
+        organization_team__team=OuterRef("team"),
+        github_id=OuterRef("github_id"),
+    )
+
+
+def _reaching(key: str) -> QuerySet[RepositoryAccess]:
+    return RepositoryAccess.objects.filter(
+        repository=int(key),
+        repository__integration__team=OuterRef("team"),
+        github_id=OuterRef("github_id"),
+    )
+
+
+def _days_ago(days: str) -> datetime:
+    return timezone.now() - timedelta(days=int(days))
 
 
 def with_teams(team: Team, members: list[TeamMember]) -> list[TeamMember]:
@@ -175,5 +261,11 @@ def _number(given: str | None, choices: tuple[int, ...], default: int) -> int:
     return int(given) if given in {str(choice) for choice in choices} else default
 
 
-def _page_number(given: str | None) -> int:
-    return int(given) if given and given.isascii() and given.isdigit() and len(given) < 7 else 1
+def _text(given: str | None) -> str:
+    return (given or "").replace("\0", "").strip()[:SEARCH_LENGTH_MAX]
+
+
+def _digits(given: str | None) -> str:
+    """Return a number as it stands in an address; nothing for what is none, or beyond reason."""
+    is_number = given and given.isascii() and given.isdigit() and len(given) < NUMBER_LENGTH_MAX
+    return given if is_number and given else ""

@@ -1,5 +1,6 @@
 // Menus, dialogs and "select all": each told by a data attribute, and none of them needed.
 import "./requests.js";
+import "./selection.js";
 import "./times.js";
 
 document.addEventListener("click", (event) => {
@@ -39,6 +40,8 @@ function follow(name, isAll) {
 document.addEventListener("change", ({ target }) => {
   follow(target.dataset.selects ?? target.name, "selects" in target.dataset);
 });
-addEventListener("pageshow", () => {
+function followAll() {
   for (const all of document.querySelectorAll("[data-selects]")) follow(all.dataset.selects);
-});
+}
+addEventListener("pageshow", followAll);
+document.addEventListener("rollcall:ticked", followAll);

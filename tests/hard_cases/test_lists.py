@@ -12,7 +12,7 @@ from integrations.constants import SYNC_STATUS_COMPLETE, SYNC_STATUS_ERROR
 from integrations.models import SyncRun
 from integrations.services import connection, leases, transitions
 from integrations.services.member_sync import sync_members
-from integrations.services.roster import switch_member
+from integrations.services.switching import switch_member
 from tests.hard_cases.checks import all_are_there, graphql_calls
 from tests.syncing import connect, remove, resume, roster, start, sync, truth, work_on
 

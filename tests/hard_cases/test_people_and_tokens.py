@@ -15,7 +15,7 @@ from integrations.constants import (
 from integrations.github.http import derive_graphql_url
 from integrations.live.fragments import member_sync_event
 from integrations.models import HeldDeparture
-from integrations.services.roster import switch_member
+from integrations.services.switching import switch_member
 from tests.factories import TeamMemberFactory
 from tests.hard_cases.checks import all_are_there, graphql_calls
 from tests.syncing import connect, remove, resume, roster, start, sync, truth

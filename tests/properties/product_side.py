@@ -20,7 +20,7 @@ from integrations.constants import RunKind, RunTrigger, TeamRole
 from integrations.live.channels import channel_of
 from integrations.live.publish import redis_channel
 from integrations.models import GitHubIntegration, SyncRun
-from integrations.services import connection, departures, previews, roster, transitions
+from integrations.services import connection, departures, previews, switching, transitions
 from integrations.services.runs import start_run
 from tests.factories import (
     GitHubIntegrationFactory,
@@ -107,7 +107,7 @@ class ConnectedTeam:
         tasks.sync_github_members_task.fn(run.pk)
 
     def switch(self, member: TeamMember, *, active: bool) -> None:
-        roster.switch_member(member, active=active, person=self.admin)
+        switching.switch_member(member, active=active, person=self.admin)
 
     def cancel(self) -> None:
         run = self.active_run
