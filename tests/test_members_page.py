@@ -139,7 +139,9 @@ class TestFilters:
         )
         TeamMemberFactory(team=acme, github_username="kept", kept_at=timezone.now())
         held = TeamMemberFactory(team=acme, github_username="held")
-        HeldDeparture.objects.create(member=held, run=SyncRunFactory(integration=integration), held_at=timezone.now())
+        HeldDeparture.objects.create(
+            member=held, run=SyncRunFactory(integration=integration), held_at=timezone.now()
+        )
         assert find(source="github") == ["by-github"]
         assert find(source="hand", active="all") == ["kept", "off"]
         assert find(source="held") == ["held"]
@@ -298,7 +300,9 @@ class TestBulk:
     ) -> None:
         gone = TeamMemberFactory(team=acme, is_active=False, left_at=timezone.now())
         held = TeamMemberFactory(team=acme)
-        HeldDeparture.objects.create(member=held, run=SyncRunFactory(integration=integration), held_at=timezone.now())
+        HeldDeparture.objects.create(
+            member=held, run=SyncRunFactory(integration=integration), held_at=timezone.now()
+        )
         self.post(admin, "?active=all", active="true", ids=str(gone.pk), confirmed="1")
         gone.refresh_from_db()
         assert gone.is_active

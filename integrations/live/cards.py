@@ -7,8 +7,11 @@ differs between viewers. It knows rows and words, no request and no user.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from django.urls import reverse
+from django.utils import timezone
 
 from integrations.constants import (
     SYNC_STATUS_COMPLETE,
@@ -22,6 +25,8 @@ from integrations.reasons import Reason, reason_for
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+HELD_NAMES_MAX: Final = 5
+
 
 @dataclass(frozen=True)
 class MemberSyncCard:
@@ -32,11 +37,14 @@ class MemberSyncCard:
     status: str
     organization_login: str
     revision: int
+    team_slug: str = ""
     run_id: int | None = None
     asked_at: datetime | None = None
     started_at: datetime | None = None
     completed_at: datetime | None = None
     resume_at: datetime | None = None
+    # When the walk is over at its pace so far.
+    ends_at: datetime | None = None
     seen_count: int = 0
     expected_count: int | None = None
     page_count: int = 0
@@ -51,6 +59,8 @@ class MemberSyncCard:
     error_sentence: str = ""
     reason: Reason | None = None
     error_url: str = ""
+    # Some of those who wait for a decision, by login.
+    held_names: tuple[str, ...] = ()
 
     @property
     def percent(self) -> int | None:
@@ -67,6 +77,25 @@ class MemberSyncCard:
     def changed_count(self) -> int:
         return self.created_count + self.updated_count + self.departed_count
 
+    @property
+    def run_url(self) -> str:
+        """The page of the run that the card tells of; empty where there is none."""
+        if not self.team_slug or self.run_id is None:
+            return ""
+        return reverse("github_run", args=[self.team_slug, self.run_id])
+
+    @property
+    def unnamed_count(self) -> int:
+        """How many more wait for a decision than are named."""
+        return self.held_count - len(self.held_names)
+
+    @property
+    def took(self) -> timedelta | None:
+        """How long the last complete sync took, from the click to its end."""
+        if self.started_at is None or self.completed_at is None:
+            return None
+        return max(self.completed_at - self.started_at, timedelta())
+
     def as_json(self) -> dict[str, object]:
         """Return the card for programs."""
         return {
@@ -76,6 +105,7 @@ class MemberSyncCard:
             "started_at": self.started_at,
             "completed_at": self.completed_at,
             "resume_at": self.resume_at,
+            "ends_at": self.ends_at,
             "percent": self.percent,
             "seen": self.seen_count,
             "expected": self.expected_count,
@@ -100,20 +130,25 @@ class MemberSyncCard:
     @classmethod
     def from_rows(cls, integration: GitHubIntegration, run: SyncRun | None) -> MemberSyncCard:
         counts = _counts(integration, run)
+        held_names: list[str] = []
         if counts["held_count"]:
-            # How many of them still wait for an admin.
-            held = HeldDeparture.objects.filter(member__team=integration.team_id)
-            counts["held_count"] = held.count()
+            # Those who still wait for an admin.
+            held_names, counts["held_count"] = HeldDeparture.objects.first_logins(
+                integration.team_id, limit=HELD_NAMES_MAX
+            )
         return cls(
             state=_state(integration, run, held_count=counts["held_count"]),
             status=integration.member_sync_status,
             organization_login=integration.organization_login,
             revision=run.revision if run else 0,
+            team_slug=integration.team.slug,
             run_id=run.pk if run else None,
             asked_at=run.created_at if run else None,
             started_at=integration.member_sync_started_at,
             completed_at=integration.member_sync_completed_at,
             resume_at=run.resume_at if run else None,
+            ends_at=run.expected_end(timezone.now()) if run and run.is_active else None,
+            held_names=tuple(held_names),
             page_count=run.page_count if run else 0,
             expected_count=run.expected_count if run else None,
             expected_page_count=_expected_pages(run),
@@ -207,6 +242,10 @@ class RepositorySyncCard:
     resume_at: datetime | None
     people_count: int | None
     error_sentence: str
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in {"pending", "syncing", "waiting"}
 
     @classmethod
     def of(cls, repository: TrackedRepository, run: SyncRun | None) -> RepositorySyncCard:

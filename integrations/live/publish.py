@@ -80,7 +80,7 @@ def publish_preview(integration_id: int) -> None:
 def publish_member_sync(integration_id: int) -> None:
     """Publish where an integration's member sync stands now."""
     run = (
-        SyncRun.objects.select_related("integration")
+        SyncRun.objects.select_related("integration__team")
         .filter(integration=integration_id, kind=RunKind.MEMBERS)
         .first()
     )

@@ -67,7 +67,8 @@ def _moved(
     What moved past `upto_id` while we read is left to its own event. Told now, it would take the
     viewer past a number before it whose row was read too early.
     """
-    integration = GitHubIntegration.objects.filter(team=team_id_of(channel)).first()
+    integrations = GitHubIntegration.objects.select_related("team")
+    integration = integrations.filter(team=team_id_of(channel)).first()
     if integration is None:
         return []
     moved: list[tuple[int, Callable[[], LiveEvent]]] = [

@@ -75,4 +75,14 @@ class Migration(migrations.Migration):
             model_name='savedmemberfilter',
             constraint=models.UniqueConstraint(fields=('team', 'user', 'name'), name='one_saved_filter_per_name'),
         ),
+        migrations.AddField(
+            model_name='syncrun',
+            name='paced_at',
+            field=models.DateTimeField(blank=True, editable=False, null=True),
+        ),
+        migrations.AddField(
+            model_name='syncrun',
+            name='paced_count',
+            field=models.PositiveIntegerField(default=0, editable=False),
+        ),
     ]

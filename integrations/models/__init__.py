@@ -11,7 +11,6 @@ from integrations.models.members import (
     HeldDeparture,
     MemberChange,
     PlannedChange,
-    SavedMemberFilter,
     TeamMember,
 )
 from integrations.models.organization_people import (
@@ -22,6 +21,7 @@ from integrations.models.organization_people import (
     VerifiedEmail,
 )
 from integrations.models.runs import StatusTransition, SyncRun
+from integrations.models.saved_filters import SavedMemberFilter
 from integrations.models.webhooks import DeliverySearch, WebhookDelivery, WebhookInbox
 
 __all__ = [

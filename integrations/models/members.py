@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection, models
-from django.db.models import Count, Q, Value
+from django.db.models import Count, Q, Value, Window
 from django.db.models.functions import Concat, Lower
 
 from integrations.constants import DeactivatedBy, MemberChangeKind, MemberRole
@@ -236,27 +236,6 @@ class MemberChange(models.Model):
         return f"@{self.github_username} {self.kind}"
 
 
-class SavedMemberFilter(models.Model):
-    """A filter of the members page that one person keeps under a name."""
-
-    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="saved_filters")
-    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="saved_filters")
-    name = models.CharField(max_length=60)
-    # The address's query part, without its "?": as `MemberQuery.querystring` writes it.
-    querystring = models.CharField(max_length=1000)
-
-    class Meta:
-        ordering = ["name"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["team", "user", "name"], name="one_saved_filter_per_name"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return self.name
-
-
 class PlannedChange(models.Model):
     """What a preview would do to one person, with all it takes to do so later."""
 
@@ -279,6 +258,18 @@ class PlannedChange(models.Model):
         return f"@{self.github_username} would be {self.kind}"
 
 
+class HeldDepartureQuerySet(models.QuerySet["HeldDeparture"]):
+    def first_logins(self, team_id: int, *, limit: int) -> tuple[list[str], int]:
+        """Return some logins of those who wait in the team, and how many do: one query."""
+        held = self.filter(member__team=team_id).order_by("member__github_username")
+        rows = list(
+            held.annotate(total=Window(Count("pk"))).values_list(
+                "member__github_username", "total"
+            )[:limit]
+        )
+        return [login for login, _ in rows], rows[0][1] if rows else 0
+
+
 class HeldDeparture(models.Model):
     """Somebody whom a run did not see, and whom the guard left on the roster for an admin."""
 
@@ -288,6 +279,8 @@ class HeldDeparture(models.Model):
     # The latest run that held them.
     run = models.ForeignKey(SyncRun, on_delete=models.SET_NULL, null=True, related_name="+")
     held_at = models.DateTimeField()
+
+    objects = HeldDepartureQuerySet.as_manager()
 
     class Meta:
         ordering = ["member__github_username"]

@@ -87,6 +87,9 @@ class SyncRun(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+    # Since when it has been reading without a wait, and how many had been read then: its pace.
+    paced_at = models.DateTimeField(null=True, blank=True, editable=False)
+    paced_count = models.PositiveIntegerField(default=0, editable=False)
     # Set while GitHub asks us to wait: the ticker sends the run again when it has passed.
     resume_at = models.DateTimeField(null=True, blank=True)
 
@@ -182,6 +185,14 @@ class SyncRun(models.Model):
             + self.unchanged_count
             + self.returned_count
         )
+
+    def expected_end(self, now: datetime) -> datetime | None:
+        """Return when the walk is over at the pace it had so far; None while that can't be told."""
+        read = self.seen_count - self.paced_count
+        if self.paced_at is None or self.expected_count is None or read <= 0:
+            return None
+        remaining = max(0, self.expected_count - self.seen_count - self.failed_count)
+        return now + (now - self.paced_at) * remaining / read
 
     @property
     def mark(self) -> int:

@@ -76,6 +76,8 @@ def claim(run_id: int) -> Lease | None:
         run.status = SYNC_STATUS_SYNCING
         run.lease_token, run.lease_expires_at = token, now + LEASE_LENGTH
         run.started_at = run.started_at or now
+        if run.paced_at is None or run.resume_at is not None:
+            run.paced_at, run.paced_count = now, run.seen_count
         run.resume_at = None
         run.claim_count += 1
         run.fruitless_claim_count += 1
@@ -83,6 +85,7 @@ def claim(run_id: int) -> Lease | None:
         run.save(
             update_fields=[
                 "status", "lease_token", "lease_expires_at", "started_at", "resume_at",
+                "paced_at", "paced_count",
                 "claim_count", "fruitless_claim_count", "send_count",
             ]
         )  # fmt: skip

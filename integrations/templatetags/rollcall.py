@@ -5,7 +5,7 @@ It knows values only: no request, no query.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from django import template
@@ -87,7 +87,11 @@ DOUBTS: Final[dict[str, _StrPromise]] = {
     ),
 }
 DOUBT: Final = _("GitHub's list could not be trusted to the end, so nobody counts as having left.")
+# Styles of `moment` that go by the second.
+SCRIPTED: Final = frozenset({"countdown", "left"})
 TINT_COUNT: Final = 6
+MINUTE: Final = 60
+HOUR: Final = 3_600
 
 
 @register.filter
@@ -149,6 +153,19 @@ def tint(number: int | None) -> int:
 
 
 @register.filter
+def duration(length: timedelta) -> str:
+    """Return a length of time as people say it, in its two largest units: "2 min 5 s"."""
+    seconds = int(length.total_seconds())
+    if seconds < MINUTE:
+        return gettext("%(seconds)s s") % {"seconds": max(1, seconds)}
+    if seconds < HOUR:
+        parts = {"minutes": seconds // MINUTE, "seconds": seconds % MINUTE}
+        return gettext("%(minutes)s min %(seconds)s s") % parts
+    parts = {"hours": seconds // HOUR, "minutes": seconds % HOUR // MINUTE}
+    return gettext("%(hours)s h %(minutes)s min") % parts
+
+
+@register.filter
 def words(text: str) -> list[str]:
     """Return the words of a text, to loop over."""
     return text.split()
@@ -159,12 +176,12 @@ def moment(at: datetime | None, style: str = "date") -> SafeString | str:
     """Render `<time>`: UTC for those without scripts, which `times.js` puts in the reader's zone.
 
     Styles: relative ("2 hours ago"), upcoming ("tonight 02:10"), clock ("at 14:32"), date, and
-    countdown, which only a script can show.
+    countdown and left ("12 s"), which only a script can show.
     """
     if at is None:
         return ""
     at = at.astimezone(UTC)
-    if style in {"date", "countdown"}:
+    if style in SCRIPTED or style == "date":
         words = date_format(at, "j M Y")
     elif style == "clock":
         words = date_format(at, "H:i") + " UTC"
@@ -174,7 +191,7 @@ def moment(at: datetime | None, style: str = "date") -> SafeString | str:
         '<time class="nowrap" datetime="{}" data-time="{}"{}>{}</time>',
         at.isoformat(timespec="seconds"),
         style,
-        mark_safe(" hidden") if style == "countdown" else "",
+        mark_safe(" hidden") if style in SCRIPTED else "",
         words,
     )
 

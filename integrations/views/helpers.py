@@ -85,7 +85,10 @@ def integration_of(request: TeamRequest) -> GitHubIntegration:
     integration = (
         GitHubIntegration.objects.select_related("credential").filter(team=request.team).first()
     )
-    return integration or GitHubIntegration(team=request.team)
+    if integration is None:
+        return GitHubIntegration(team=request.team)
+    integration.team = request.team
+    return integration
 
 
 def organization_or_404(request: TeamRequest) -> GitHubIntegration:

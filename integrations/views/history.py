@@ -36,6 +36,15 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
 ROWS_PER_PAGE: Final = 50
+# What the live card counts together.
+CHANGE_GROUPS: Final = {
+    "joined": [MemberChangeKind.JOINED, MemberChangeKind.RETURNED],
+    "left": [MemberChangeKind.LEFT],
+    "changed": sorted(
+        set(MemberChangeKind)
+        - {MemberChangeKind.JOINED, MemberChangeKind.RETURNED, MemberChangeKind.LEFT}
+    ),
+}
 
 
 @login_and_team_required
@@ -126,6 +135,9 @@ def run_page(request: TeamRequest, run: SyncRun, *, status: int = 200) -> HttpRe
     rows: QuerySet[Any] = run.changes.select_related("person").order_by("pk")
     if run.is_preview:
         rows = run.planned_changes.order_by("kind", "github_username")
+    wanted = CHANGE_GROUPS.get(request.GET.get("kind", ""))
+    if wanted:
+        rows = rows.filter(kind__in=wanted)
     page = Paginator(rows, ROWS_PER_PAGE).get_page(request.GET.get("page"))
     reason = previews.why_not_applicable(run) if run.is_preview else ""
     context = {
@@ -137,6 +149,7 @@ def run_page(request: TeamRequest, run: SyncRun, *, status: int = 200) -> HttpRe
             for step in run.transitions.all()[:200]
         ],
         "page": page,
+        "is_narrowed": wanted is not None,
         "changes": _with_members(request, page.object_list),
         "why_not": reason_for(reason).sentence if reason else "",
         "can_edit": request.membership.is_admin,

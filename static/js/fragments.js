@@ -1,9 +1,10 @@
 // Puts live fragments in their place: never an older one over a newer one, with the focus kept.
 // A fragment is any element with an id and `data-revision`; its words are announced politely.
-import { writeTimes } from "./times.js";
+import { ended } from "./ended.js";
+import { retitle } from "./tab.js";
+import { settle, writeTimes } from "./times.js";
 
 const ANNOUNCE_MS = 5000;
-const title = document.title;
 const shown = new Map(); // id to the HTML last put there
 let spokenAt = 0;
 let speaking;
@@ -14,6 +15,7 @@ export function show(html) {
   const parsed = new DOMParser().parseFromString(html, "text/html");
   for (const next of parsed.querySelectorAll("[id][data-revision]")) {
     const old = document.getElementById(next.id);
+    ended(old, next);
     if (!old || revisionOf(next) < revisionOf(old) || shown.get(next.id) === next.outerHTML) continue;
     shown.set(next.id, next.outerHTML);
     replace(old, next);
@@ -26,6 +28,7 @@ function replace(old, next) {
   const focused = old.contains(document.activeElement) && document.activeElement.id;
   const isOpen = old.querySelector("details")?.open;
   const from = old.querySelector("progress")?.value;
+  settle(old, next);
   old.replaceWith(next);
   writeTimes(next);
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
@@ -51,10 +54,3 @@ function announce(fragment) {
     if (speaker) speaker.textContent = fragment.dataset.announce.trim();
   }, isUrgent ? 0 : Math.max(0, spokenAt + ANNOUNCE_MS - Date.now()));
 }
-
-function retitle() {
-  const state = document.hidden && document.querySelector("[data-title]")?.dataset.title.trim();
-  document.title = state ? `${state} ${title}` : title;
-}
-
-document.addEventListener("visibilitychange", retitle);

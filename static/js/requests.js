@@ -23,7 +23,7 @@ document.addEventListener("htmx:beforeSwap", ({ detail }) => {
 document.addEventListener("htmx:sendError", tell);
 
 function tell() {
-  const template = document.querySelector("template[data-toast]");
+  const template = document.querySelector("template[data-toast=failed]");
   const toast = template.content.cloneNode(true);
   document.querySelector("[data-toasts]").replaceChildren(toast);
 }
