@@ -54,6 +54,7 @@ class RunTrigger(TextChoices):
     SCHEDULE = "schedule", "On schedule"
     PREVIEW = "preview", "Applied from a preview"
     WEBHOOK = "webhook", "By GitHub's webhook"
+    TRACKED = "tracked", "All tracked at once"
 
 
 class TeamRole(TextChoices):
@@ -114,6 +115,8 @@ QUEUE_OF_TRIGGER: Final[dict[str, str]] = {
     RunTrigger.PREVIEW: QUEUE_INTERACTIVE,
     # Nobody waits for it at a screen.
     RunTrigger.WEBHOOK: QUEUE_SCHEDULED,
+    # One click, and perhaps thousands of runs: they must not be in the way of the next click.
+    RunTrigger.TRACKED: QUEUE_SCHEDULED,
 }
 
 # What we ask of a person who connects with OAuth: members and private memberships (`read:org`),

@@ -43,7 +43,7 @@ from integrations.services.webhooks.details import fill_in
 from integrations.services.webhooks.drain import drain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from integrations.services.leases import Lease
 
@@ -51,6 +51,8 @@ logger = structlog.get_logger(__name__)
 
 # A slice is 20 s of work; a page that GitHub is slow with may take a minute more.
 TIME_LIMIT_MS: Final = 5 * 60 * 1000
+# Of many runs started together: enough to keep the workers busy until the ticker looks.
+SENT_AT_ONCE: Final = 20
 
 dramatiq.get_broker().declare_queue(QUEUE_SCHEDULED)
 
@@ -84,6 +86,20 @@ def sync_github_members_later(run: SyncRun) -> None:
 def sync_repository_manual_later(run: SyncRun) -> None:
     """Send the message of a repository sync; as `sync_github_members_later`."""
     transaction.on_commit(partial(_send_or_fail, run))
+
+
+def sync_repositories_later(runs: Sequence[SyncRun]) -> None:
+    """Send the messages of the first of many runs; the ticker sends the others, and lost ones."""
+    transaction.on_commit(partial(_send_first, runs[:SENT_AT_ONCE]))
+
+
+def _send_first(runs: Sequence[SyncRun]) -> None:
+    try:
+        for run in runs:
+            _send(run)
+            recovery.note_sent(run)
+    except RedisError as exc:
+        logger.warning("queue unreachable, runs left to the ticker", error=str(exc))
 
 
 @dramatiq.actor(queue_name=QUEUE_SCHEDULED, max_retries=0, time_limit=TIME_LIMIT_MS)

@@ -85,4 +85,9 @@ class Migration(migrations.Migration):
             name='paced_count',
             field=models.PositiveIntegerField(default=0, editable=False),
         ),
+        migrations.AlterField(
+            model_name='syncrun',
+            name='trigger',
+            field=models.CharField(choices=[('manual', 'By hand'), ('onboarding', 'After connecting'), ('command', 'From the command line'), ('schedule', 'On schedule'), ('preview', 'Applied from a preview'), ('webhook', "By GitHub's webhook"), ('tracked', 'All tracked at once')], max_length=12),
+        ),
     ]

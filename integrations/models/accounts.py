@@ -82,13 +82,16 @@ class TeamQuerySet(models.QuerySet["Team"]):
         """
         list(self.select_for_update(no_key=True).filter(pk=team_id).values_list("pk"))
 
-    def next_revision(self, team_id: int) -> int:
-        """Take the team's next number, holding its row until the commit: they commit in order."""
+    def next_revision(self, team_id: int, *, count: int = 1) -> int:
+        """Take the team's next number, holding its row until the commit: they commit in order.
+
+        Or several of them: returns the last one.
+        """
         with connection.cursor() as cursor:
             cursor.execute(
-                f"UPDATE {self.model._meta.db_table} SET revision = revision + 1 "
+                f"UPDATE {self.model._meta.db_table} SET revision = revision + %s "
                 "WHERE id = %s RETURNING revision",
-                [team_id],
+                [count, team_id],
             )
             (revision,) = cursor.fetchone()
         return int(revision)

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from integrations.constants import RETRY_FROM_PLACE_WITHIN, SYNC_STATUS_ERROR, RunKind
+from integrations.constants import (
+    RETRY_FROM_PLACE_WITHIN,
+    SYNC_STATUS_ERROR,
+    RunKind,
+    RunTrigger,
+)
 from integrations.models import SyncRun
 from integrations.services import transitions
 
@@ -68,6 +73,36 @@ def start_run(
             continue
         return StartedRun(run, joined=False)
     raise RuntimeError("a run could neither be made nor joined")
+
+
+def start_tracked(integration: GitHubIntegration, *, person: User | None = None) -> list[SyncRun]:
+    """Start a sync of each tracked repository that has none under way: a few statements for all."""
+    for _ in range(START_ATTEMPTS):
+        try:
+            with transaction.atomic():
+                runs = SyncRun.objects.bulk_create(_runs_of_tracked(integration, person))
+                transitions.begin_all(integration, runs)
+        except IntegrityError:
+            # Somebody began one of them between our look and our insert: look again.
+            continue
+        return runs
+    raise RuntimeError("tracked repositories were started by others all the time")
+
+
+def _runs_of_tracked(integration: GitHubIntegration, person: User | None) -> list[SyncRun]:
+    under_way = SyncRun.objects.active().filter(integration=integration, kind=RunKind.REPOSITORY)
+    tracked = integration.repositories.tracked().filter(gone_at=None)
+    return [
+        SyncRun(
+            integration=integration,
+            organization_id=integration.organization_id,
+            repository=repository,
+            kind=RunKind.REPOSITORY,
+            trigger=RunTrigger.TRACKED,
+            requested_by=person,
+        )
+        for repository in tracked.exclude(pk__in=under_way.values("repository"))
+    ]
 
 
 def _active_run(

@@ -39,7 +39,7 @@ from integrations.reasons import reason_for
 from integrations.services.leases import Lease, fenced_update
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from integrations.models import User
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 logger = structlog.get_logger(__name__)
 
 CANCELLED: Final = "cancelled"
+# Of many runs begun together; more would keep whoever began them waiting.
+TOLD_AT_ONCE: Final = 50
 
 
 def begin(run: SyncRun) -> None:
@@ -54,6 +56,38 @@ def begin(run: SyncRun) -> None:
     Team.objects.take_turn(run.integration.team_id)
     _move_subject(run, SYNC_STATUS_SYNCING, started_at=timezone.now(), error="")
     _record(run, SYNC_STATUS_PENDING, SYNC_STATUS_PENDING)
+
+
+def begin_all(integration: GitHubIntegration, runs: Sequence[SyncRun]) -> None:
+    """As `begin`, for many repositories' runs in the transaction that made them.
+
+    The first ones are told to the live channel one by one; the others are found by its watch.
+    """
+    if not runs:
+        return
+    now, team_id = timezone.now(), integration.team_id
+    Team.objects.take_turn(team_id)
+    TrackedRepository.objects.filter(pk__in=[run.repository_id for run in runs]).update(
+        sync_status=SYNC_STATUS_SYNCING, sync_started_at=now, sync_error=""
+    )
+    last = Team.objects.next_revision(team_id, count=len(runs))
+    for revision, run in enumerate(runs, start=last - len(runs) + 1):
+        run.revision = revision
+    SyncRun.objects.bulk_update(runs, ["revision"], batch_size=500)
+    StatusTransition.objects.bulk_create(
+        StatusTransition(
+            team_id=team_id,
+            run=run,
+            from_status=SYNC_STATUS_PENDING,
+            to_status=SYNC_STATUS_PENDING,
+            attempt=0,
+            revision=run.revision,
+            at=now,
+        )
+        for run in runs
+    )
+    for run in runs[:TOLD_AT_ONCE]:
+        publish.run_on_commit(run)
 
 
 def claim(run_id: int) -> Lease | None:

@@ -7,11 +7,12 @@ import io
 from typing import TYPE_CHECKING, Any, Final
 
 from asgiref.sync import sync_to_async
+from django.db.models import OuterRef, Subquery
 from django.http import HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from integrations.models import MemberChange
+from integrations.models import MemberChange, RepositoryAccess, TeamMember
 from integrations.views.helpers import TeamRequest, login_and_team_required
 from integrations.views.history import run_or_404
 from integrations.views.member_query import MemberQuery
@@ -38,6 +39,18 @@ MEMBER_COLUMNS: Final = (
     "joined_at",
     "left_at",
 )
+ACCESS_COLUMNS: Final = (
+    "repository",
+    "private",
+    "archived",
+    "github_id",
+    "github_username",
+    "permission",
+    "name",
+    "email",
+    "active_member",
+    "read_at",
+)
 CHANGE_COLUMNS: Final = (
     "at",
     "github_id",
@@ -57,6 +70,25 @@ def github_members_csv(request: TeamRequest) -> HttpResponseBase:
     query = MemberQuery.from_querydict(request.GET)
     members = query.apply(request.team.members.all())
     return _csv(request, "members", MEMBER_COLUMNS, members, _member_cells)
+
+
+@login_and_team_required
+@require_safe
+def github_access_csv(request: TeamRequest) -> HttpResponseBase:
+    """The access review: who can reach which tracked repository, and how, and who that is here."""
+    of_team = TeamMember.objects.filter(team=request.team, github_id=OuterRef("github_id"))
+    access = (
+        RepositoryAccess.objects.filter(
+            repository__integration__team=request.team, repository__is_tracked=True
+        )
+        .select_related("repository")
+        .annotate(
+            member_name=Subquery(of_team.values("name")[:1]),
+            member_email=Subquery(of_team.values("email")[:1]),
+            member_is_active=Subquery(of_team.values("is_active")[:1]),
+        )
+    )
+    return _csv(request, "access", ACCESS_COLUMNS, access, _access_cells)
 
 
 @login_and_team_required
@@ -129,6 +161,22 @@ def _cell(value: object) -> object:
 
 def _member_cells(member: Any) -> list[object]:
     return [getattr(member, name) for name in MEMBER_COLUMNS]
+
+
+def _access_cells(access: Any) -> list[object]:
+    repository = access.repository
+    return [
+        repository.full_name,
+        repository.is_private,
+        repository.is_archived,
+        access.github_id,
+        access.github_username,
+        access.permission,
+        access.member_name,
+        access.member_email,
+        bool(access.member_is_active),
+        repository.sync_completed_at,
+    ]
 
 
 def _plan_cells(change: Any) -> list[object]:

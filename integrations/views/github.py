@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import HttpResponse, JsonResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -21,9 +20,8 @@ from integrations import tasks
 from integrations.constants import OAUTH_SCOPES, RunTrigger
 from integrations.github import oauth
 from integrations.github.rest import MembershipList
-from integrations.live.cards import MemberSyncCard, repository_cards
+from integrations.live.cards import MemberSyncCard
 from integrations.live.channels import channel_of
-from integrations.models import TrackedRepository
 from integrations.reasons import reason_for
 from integrations.services import connection
 from integrations.services.runs import start_run
@@ -212,74 +210,3 @@ def github_members_sync_progress(request: TeamRequest) -> HttpResponse:
         return JsonResponse(card.as_json())
     template = "integrations/partials/member_sync_progress.html"
     return render(request, template, {"card": card})
-
-
-@login_and_team_required
-@require_safe
-def github_repos(request: TeamRequest) -> HttpResponse:
-    """The organisation's repositories: which are tracked, and where each sync stands."""
-    integration = integration_of(request)
-    query = request.GET.get("q", "").replace("\0", "").strip()[:100]
-    only_tracked = request.GET.get("tracked") == "1"
-    repositories = TrackedRepository.objects.filter(integration=integration.pk).matching(query)
-    if only_tracked:
-        repositories = repositories.tracked()
-    page = Paginator(repositories, REPOSITORIES_PER_PAGE).get_page(request.GET.get("page"))
-    context = {
-        "integration": integration,
-        "page": page,
-        "rows": repository_cards(page.object_list),
-        "q": query,
-        "only_tracked": only_tracked,
-        "can_edit": request.membership.is_admin,
-        "revision": request.team.revision,
-        "channel": channel_of(request.team.pk),
-        "nav": "repositories",
-    }
-    return render(request, "integrations/github_repos.html", context)
-
-
-@team_admin_required
-@require_POST
-def github_repo_toggle(request: TeamRequest, repository_id: int) -> HttpResponse:
-    """Track a repository or stop tracking it, as the form names."""
-    integration = organization_or_404(request)
-    repository = get_object_or_404(integration.repositories, pk=repository_id)
-    wanted = request.POST.get("tracked")
-    repository.is_tracked = not repository.is_tracked if wanted is None else wanted == "true"
-    repository.save(update_fields=["is_tracked"])
-    return _repository_row(request, repository)
-
-
-@team_admin_required
-@require_POST
-def github_repo_sync(request: TeamRequest, repository_id: int) -> HttpResponse:
-    """Start one repository's sync, or join the one under way."""
-    integration = organization_or_404(request)
-    repository = get_object_or_404(integration.repositories, pk=repository_id)
-    if not integration.is_connected:
-        messages.error(request, reason_for("not_connected").sentence)
-        return redirect("github_repos", request.team.slug)
-    started = start_run(
-        integration, trigger=RunTrigger.MANUAL, person=request.user, repository=repository
-    )
-    status = 200
-    try:
-        if not started.joined:
-            tasks.sync_repository_manual_later(started.run)
-    except tasks.QueueUnreachable as exc:
-        messages.error(request, reason_for(exc.reason).sentence)
-        status = 503
-    repository.refresh_from_db()
-    return _repository_row(request, repository, status=status)
-
-
-def _repository_row(
-    request: TeamRequest, repository: TrackedRepository, *, status: int = 200
-) -> HttpResponse:
-    if not request.htmx:
-        return redirect("github_repos", request.team.slug)
-    [(repository, card)] = repository_cards([repository])
-    context = {"repository": repository, "card": card, "can_edit": True}
-    template = "integrations/partials/repository_row.html"
-    return render(request, template, context, status=status)

@@ -20,7 +20,7 @@ from integrations.constants import (
 )
 from integrations.live.cards import PreviewCard
 from integrations.live.channels import channel_of
-from integrations.models import MemberChange, SyncRun, TeamMember
+from integrations.models import MemberChange, RepositoryAccess, SyncRun, TeamMember
 from integrations.reasons import reason_for
 from integrations.services import previews, transitions
 from integrations.services.organization_people import TEAMS, may_see
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
 ROWS_PER_PAGE: Final = 50
+ACCESS_MAX: Final = 500
 # What the live card counts together.
 CHANGE_GROUPS: Final = {
     "joined": [MemberChangeKind.JOINED, MemberChangeKind.RETURNED],
@@ -176,6 +177,13 @@ def github_member(request: TeamRequest, member_id: int) -> HttpResponse:
         "held": getattr(member, "held_departure", None),
         "team_names": with_teams(request.team, [member])[0].team_names,
         "verified_emails": request.team.verified_emails.filter(github_id=member.github_id),
+        "access": RepositoryAccess.objects.filter(
+            repository__integration__team=request.team,
+            repository__is_tracked=True,
+            github_id=member.github_id,
+        )
+        .select_related("repository")
+        .order_by("repository__full_name")[:ACCESS_MAX],
         "sees_teams": may_see(integration_of(request), TEAMS),
         "page": page,
         "changes": [(change, None) for change in page.object_list],
