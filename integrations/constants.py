@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Final
 
 from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy as _
 
 # Where a subject (the members of an integration, one repository) stands, and a run as well.
 SYNC_STATUS_PENDING: Final = "pending"  # nothing has been read yet; for a run: no worker has it yet
@@ -17,10 +18,10 @@ SYNC_STATUS_COMPLETE: Final = "complete"  # the whole list was read and written 
 SYNC_STATUS_ERROR: Final = "error"  # over without the whole list; the reason is beside it
 
 SYNC_STATUS_CHOICES: Final = [
-    (SYNC_STATUS_PENDING, "Pending"),
-    (SYNC_STATUS_SYNCING, "Syncing"),
-    (SYNC_STATUS_COMPLETE, "Complete"),
-    (SYNC_STATUS_ERROR, "Error"),
+    (SYNC_STATUS_PENDING, _("Pending")),
+    (SYNC_STATUS_SYNCING, _("Syncing")),
+    (SYNC_STATUS_COMPLETE, _("Complete")),
+    (SYNC_STATUS_ERROR, _("Error")),
 ]
 
 # The moves as data. `services/transitions.py` is their only reader and the only writer of a status.
@@ -41,66 +42,66 @@ ACTIVE_RUN_STATUSES: Final = (SYNC_STATUS_PENDING, SYNC_STATUS_SYNCING)
 
 
 class RunKind(TextChoices):
-    MEMBERS = "members", "Members"
+    MEMBERS = "members", _("Members")
     # Reads like a member sync, and writes down what that would change instead of changing it.
-    PREVIEW = "preview", "Preview"
-    REPOSITORY = "repository", "Repository"
+    PREVIEW = "preview", _("Preview")
+    REPOSITORY = "repository", _("Repository")
 
 
 class RunTrigger(TextChoices):
-    MANUAL = "manual", "By hand"
-    ONBOARDING = "onboarding", "After connecting"
-    COMMAND = "command", "From the command line"
-    SCHEDULE = "schedule", "On schedule"
-    PREVIEW = "preview", "Applied from a preview"
-    WEBHOOK = "webhook", "By GitHub's webhook"
-    TRACKED = "tracked", "All tracked at once"
+    MANUAL = "manual", _("By hand")
+    ONBOARDING = "onboarding", _("After connecting")
+    COMMAND = "command", _("From the command line")
+    SCHEDULE = "schedule", _("On schedule")
+    PREVIEW = "preview", _("Applied from a preview")
+    WEBHOOK = "webhook", _("By GitHub's webhook")
+    TRACKED = "tracked", _("All tracked at once")
 
 
 class TeamRole(TextChoices):
-    ADMIN = "admin", "Admin"
-    MEMBER = "member", "Member"
+    ADMIN = "admin", _("Admin")
+    MEMBER = "member", _("Member")
 
 
 class MemberRole(TextChoices):
     """A person's role in the GitHub organisation, in GitHub's words."""
 
-    ADMIN = "admin", "Owner"
-    MEMBER = "member", "Member"
+    ADMIN = "admin", _("Owner")
+    MEMBER = "member", _("Member")
 
 
 class MemberChangeKind(TextChoices):
-    JOINED = "joined", "Joined"
-    LEFT = "left", "Left"
-    RETURNED = "returned", "Returned"
-    RENAMED = "renamed", "Renamed"
-    UPDATED = "updated", "Updated"
-    PROMOTED = "promoted", "Promoted"
-    DEMOTED = "demoted", "Demoted"
-    SWITCHED_ON = "switched_on", "Switched on by hand"
-    SWITCHED_OFF = "switched_off", "Switched off by hand"
+    JOINED = "joined", _("Joined")
+    LEFT = "left", _("Left")
+    RETURNED = "returned", _("Returned")
+    RENAMED = "renamed", _("Renamed")
+    UPDATED = "updated", _("Updated")
+    PROMOTED = "promoted", _("Promoted")
+    DEMOTED = "demoted", _("Demoted")
+    SWITCHED_ON = "switched_on", _("Switched on by hand")
+    SWITCHED_OFF = "switched_off", _("Switched off by hand")
     # Not on GitHub's list any more, and left for an admin to decide (services/departures.py).
-    HELD = "held", "Held for a decision"
-    KEPT = "kept", "Kept by hand"
+    HELD = "held", _("Held for a decision")
+    KEPT = "kept", _("Kept by hand")
 
 
 class DeactivatedBy(TextChoices):
     """Who switched a member off. A person's switch survives every sync."""
 
-    NOBODY = "", "Nobody"
-    SYNC = "sync", "The sync"
-    PERSON = "person", "A person"
+    NOBODY = "", _("Nobody")
+    SYNC = "sync", _("The sync")
+    PERSON = "person", _("A person")
 
 
 class ConnectionKind(TextChoices):
-    APP = "app", "GitHub App"
-    OAUTH = "oauth", "GitHub sign-in"
-    TOKEN = "token", "Personal access token"
+    APP = "app", _("GitHub App")
+    OAUTH = "oauth", _("GitHub sign-in")
+    TOKEN = "token", _("Personal access token")
 
 
 class CredentialStatus(TextChoices):
-    ACTIVE = "active", "Active"
-    REVOKED = "revoked", "Refused by GitHub"
+    ACTIVE = "active", _("Active")
+    REVOKED = "revoked", _("Refused by GitHub")
 
 
 # Queues: a flood of the second never delays the first.
@@ -220,10 +221,10 @@ DELIVERY_SEARCH_BACK: Final = timedelta(days=3)
 class DeliveryStatus(TextChoices):
     """What became of a webhook delivery."""
 
-    PENDING = "pending", "Waiting"
-    APPLIED = "applied", "Applied"
+    PENDING = "pending", _("Waiting")
+    APPLIED = "applied", _("Applied")
     # The row knew better already, or nobody here watches what it is about.
-    UNCHANGED = "unchanged", "No change"
+    UNCHANGED = "unchanged", _("No change")
     # An event or action that we have no use for.
-    IGNORED = "ignored", "Not used"
-    FAILED = "failed", "Failed"
+    IGNORED = "ignored", _("Not used")
+    FAILED = "failed", _("Failed")

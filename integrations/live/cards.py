@@ -19,8 +19,9 @@ from integrations.constants import (
     SYNC_STATUS_PENDING,
     SYNC_STATUS_SYNCING,
 )
+from integrations.mends import Reason
 from integrations.models import GitHubIntegration, HeldDeparture, SyncRun, TrackedRepository
-from integrations.reasons import Reason, reason_for
+from integrations.reasons import reason_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -61,6 +62,11 @@ class MemberSyncCard:
     error_url: str = ""
     # Some of those who wait for a decision, by login.
     held_names: tuple[str, ...] = ()
+
+    @property
+    def why(self) -> str:
+        """What went wrong, in the reader's language."""
+        return self.reason.sentence if self.reason else self.error_sentence
 
     @property
     def percent(self) -> int | None:
@@ -117,7 +123,7 @@ class MemberSyncCard:
                 "held": self.held_count,
                 "failed": self.failed_count,
             },
-            "error": self.error_sentence,
+            "error": self.why if self.status == SYNC_STATUS_ERROR else "",
             "error_code": self.reason.code if self.reason else "",
         }
 
@@ -242,6 +248,12 @@ class RepositorySyncCard:
     resume_at: datetime | None
     people_count: int | None
     error_sentence: str
+    reason: Reason | None = None
+
+    @property
+    def why(self) -> str:
+        """What went wrong, in the reader's language."""
+        return self.reason.sentence if self.reason else self.error_sentence
 
     @property
     def is_active(self) -> bool:
@@ -262,6 +274,7 @@ class RepositorySyncCard:
             error_sentence=repository.sync_error
             if repository.sync_status == SYNC_STATUS_ERROR
             else "",
+            reason=reason_for(run.error_code) if run and run.error_code else None,
         )
 
 

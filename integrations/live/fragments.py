@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from django.conf import settings
 from django.template.loader import render_to_string
+from django.utils import translation
 
 from integrations.live.cards import MemberSyncCard, PreviewCard, RepositorySyncCard
 
@@ -34,13 +36,13 @@ class LiveEvent:
 
 def member_sync_event(integration: GitHubIntegration, run: SyncRun) -> LiveEvent:
     card = MemberSyncCard.from_rows(integration, run)
-    html = render_to_string("integrations/partials/member_sync_progress.html", {"card": card})
+    html = _rendered("integrations/partials/member_sync_progress.html", card)
     return LiveEvent(integration.team_id, run.revision, MEMBER_SYNC, html)
 
 
 def preview_event(run: SyncRun, *, team_id: int) -> LiveEvent:
     card = PreviewCard.of(run)
-    html = render_to_string("integrations/partials/preview_progress.html", {"card": card})
+    html = _rendered("integrations/partials/preview_progress.html", card)
     return LiveEvent(team_id, run.revision, PREVIEW, html)
 
 
@@ -48,10 +50,19 @@ def repository_sync_event(
     repository: TrackedRepository, run: SyncRun, *, team_id: int
 ) -> LiveEvent:
     card = RepositorySyncCard.of(repository, run)
-    html = render_to_string("integrations/partials/repository_sync_status.html", {"card": card})
+    html = _rendered("integrations/partials/repository_sync_status.html", card)
     return LiveEvent(team_id, run.revision, REPOSITORY_SYNC, html)
 
 
 def roster_event(integration: GitHubIntegration) -> LiveEvent:
     """Signal that the roster changed: each page asks for its own rows again."""
     return LiveEvent(integration.team_id, integration.roster_revision, ROSTER, "")
+
+
+def _rendered(template: str, card: MemberSyncCard | PreviewCard | RepositorySyncCard) -> str:
+    """Render the fragment once in each language; the page takes the one in its own (`lang`)."""
+    parts = []
+    for code, _name in settings.LANGUAGES:
+        with translation.override(code):
+            parts.append(render_to_string(template, {"card": card}))
+    return "\n".join(parts)

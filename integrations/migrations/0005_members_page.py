@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('integrations', '0003_github_app_webhooks_and_teams'),
+        ('integrations', '0004_team_invitations'),
     ]
 
     operations = [

@@ -14,6 +14,7 @@ const revisionOf = (element) => Number(element?.dataset.revision ?? 0);
 export function show(html) {
   const parsed = new DOMParser().parseFromString(html, "text/html");
   for (const next of parsed.querySelectorAll("[id][data-revision]")) {
+    if (next.lang && next.lang !== document.documentElement.lang) continue;
     const old = document.getElementById(next.id);
     ended(old, next);
     if (!old || revisionOf(next) < revisionOf(old) || shown.get(next.id) === next.outerHTML) continue;
