@@ -624,6 +624,52 @@ class TestTheLink:
         assert "no-store" in client.get(link).headers["Cache-Control"]
 
 
+class TestComingWithoutAnAccount:
+    NEW = {"email": "dora@example.com", "password1": "long-enough-pw"}
+
+    def test_the_link_leads_to_sign_up_and_sign_in(self, client: Client, link: str) -> None:
+        text = text_of(client.get(link))
+        for name in ("account_signup", "account_login"):
+            assert f"{reverse(name)}?next={link}" in text
+
+    def test_a_post_leads_to_sign_in(self, client: Client, link: str) -> None:
+        response = client.post(link)
+        assert response.headers["Location"] == f"{reverse('account_login')}?next={link}"
+
+    def test_signing_up_asks_for_no_team_and_no_confirmation_and_leads_back(
+        self, client: Client, link: str, settings: Any
+    ) -> None:
+        settings.ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+        client.get(link)
+        asked = text_of(client.get(reverse("account_signup"), {"next": link}))
+        assert "team_name" not in asked
+        assert 'value="dora@example.com"' in asked
+        sent_count = len(mail.outbox)
+        response = client.post(reverse("account_signup"), self.NEW | {"next": link})
+        assert response.headers["Location"] == link
+        assert len(mail.outbox) == sent_count
+        dora = User.objects.get(email="dora@example.com")
+        assert not dora.memberships.exists()
+        client.post(link)
+        assert [one.team.slug for one in dora.memberships.all()] == ["acme"]
+
+    def test_another_address_is_to_be_confirmed_as_ever(
+        self, client: Client, link: str, settings: Any
+    ) -> None:
+        settings.ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+        client.get(link)
+        wanted = self.NEW | {"email": "eve@example.com", "next": link}
+        client.post(reverse("account_signup"), wanted)
+        assert not EmailAddress.objects.get(email="eve@example.com").verified
+
+    @pytest.mark.parametrize("address", ["", "/", "/invitations/nothing/", "//evil.example/"])
+    def test_everybody_else_names_a_team(self, address: str, client: Client) -> None:
+        response = client.post(reverse("account_signup"), self.NEW | {"next": address})
+        assert response.status_code == 200
+        assert "team_name" in text_of(response)
+        assert not User.objects.exists()
+
+
 class TestDeleting:
     @pytest.mark.parametrize("typed", ["", "Acme", "acme2"])
     def test_the_short_name_has_to_be_typed(
