@@ -25,6 +25,7 @@ from integrations.models import (
     StatusTransition,
     SyncRun,
     Team,
+    TeamInvitation,
     TeamMember,
     TrackedRepository,
     User,
@@ -94,6 +95,14 @@ class MembershipAdmin(admin.ModelAdmin[Membership]):
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Membership]) -> None:
         for membership in queryset.select_related("team", "user"):
             remove_person(membership.team, membership.user)
+
+
+@admin.register(TeamInvitation)
+class TeamInvitationAdmin(ReadOnlyAdmin):
+    list_display = ["team", "email", "role", "invited_by", "created_at", "outcome"]
+    list_filter = ["outcome"]
+    list_select_related = ["team", "invited_by"]
+    search_fields = ["email"]
 
 
 @admin.register(IntegrationCredential)

@@ -63,6 +63,25 @@ class TeamRole(TextChoices):
     MEMBER = "member", _("Member")
 
 
+class InvitationOutcome(TextChoices):
+    """What became of an invitation into a team."""
+
+    OPEN = "", "Open"
+    ACCEPTED = "accepted", "Accepted"
+    WITHDRAWN = "withdrawn", "Withdrawn"
+    # A newer one, with another link, took its place.
+    RENEWED = "renewed", "Renewed"
+
+
+# An invitation's link works this long; its row is forgotten so long after that.
+INVITATION_LIFETIME: Final = timedelta(days=7)
+INVITATION_KEPT_FOR: Final = timedelta(days=30)
+# What one team may do with our mail server: more is a mistake or an abuse.
+INVITATIONS_OPEN_MAX: Final = 50
+INVITATION_MAILS_MAX: Final = 20
+INVITATION_MAILS_WITHIN: Final = timedelta(hours=1)
+
+
 class MemberRole(TextChoices):
     """A person's role in the GitHub organisation, in GitHub's words."""
 

@@ -20,6 +20,8 @@ from integrations.views import (
     repositories,
     styleguide,
     sync_settings,
+    team,
+    team_invitations,
     webhooks,
 )
 from integrations.webhooks import github_webhooks_receive
@@ -27,6 +29,28 @@ from integrations.webhooks import github_webhooks_receive
 team_patterns = [
     path("", accounts.team_home, name="team_home"),
     path("live/", live, name="live"),
+    path("settings/", team.team_settings, name="team_settings"),
+    path("settings/leave/", team.team_leave, name="team_leave"),
+    path("settings/delete/", team.team_delete, name="team_delete"),
+    path(
+        "settings/people/<int:membership_id>/role/", team.team_person_role, name="team_person_role"
+    ),
+    path(
+        "settings/people/<int:membership_id>/remove/",
+        team.team_person_remove,
+        name="team_person_remove",
+    ),
+    path("settings/invitations/", team_invitations.team_invite, name="team_invite"),
+    path(
+        "settings/invitations/<int:invitation_id>/send/",
+        team_invitations.team_invitation_send,
+        name="team_invitation_send",
+    ),
+    path(
+        "settings/invitations/<int:invitation_id>/withdraw/",
+        team_invitations.team_invitation_withdraw,
+        name="team_invitation_withdraw",
+    ),
     path("onboarding/", onboarding.onboarding, name="onboarding"),
     path("onboarding/connect/", onboarding.onboarding_connect, name="onboarding_connect"),
     path(
@@ -129,6 +153,7 @@ urlpatterns = [
     path("github/callback/", github_connection.github_callback, name="github_callback"),
     path("webhooks/github/", github_webhooks_receive, name="github_webhooks_receive"),
     path("github/setup/", app_installation.github_app_setup, name="github_app_setup"),
+    path("invitations/<slug:token>/", team_invitations.team_invitation, name="team_invitation"),
     path("t/<slug:team_slug>/", include(team_patterns)),
 ]
 if settings.DEBUG:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.utils import timezone
 from factory import LazyAttribute, LazyFunction, SelfAttribute, Sequence, SubFactory
 from factory.django import DjangoModelFactory, Password
@@ -19,6 +21,7 @@ from integrations.models import (
     Membership,
     SyncRun,
     Team,
+    TeamInvitation,
     TeamMember,
     TrackedRepository,
     User,
@@ -50,6 +53,18 @@ class MembershipFactory(DjangoModelFactory[Membership]):
     team = SubFactory(TeamFactory)
     user = SubFactory(UserFactory)
     role = TeamRole.MEMBER
+
+
+class TeamInvitationFactory(DjangoModelFactory[TeamInvitation]):
+    """Open for a week; nobody knows its token."""
+
+    class Meta:
+        model = TeamInvitation
+
+    team = SubFactory(TeamFactory)
+    email = Sequence("invited-{0}@example.com".format)
+    token_hash = Sequence("{0:064x}".format)
+    expires_at = LazyFunction(lambda: timezone.now() + timedelta(days=7))
 
 
 class IntegrationCredentialFactory(DjangoModelFactory[IntegrationCredential]):

@@ -19,6 +19,7 @@ from integrations.services.webhooks import intake
 from tests.factories import (
     GitHubIntegrationFactory,
     IntegrationCredentialFactory,
+    TeamInvitationFactory,
     TeamMemberFactory,
     TrackedRepositoryFactory,
 )
@@ -37,7 +38,7 @@ PLANTED = "gho_planted_token"
 
 @pytest.fixture
 def rows(acme: Team, alice: User) -> list[str]:
-    """Rows of everything; returns the ciphertexts of the planted tokens."""
+    """Rows of everything; returns the ciphertexts of the planted tokens, and a hash."""
     credential = IntegrationCredentialFactory(team=acme, access_token=PLANTED)
     integration = GitHubIntegrationFactory(team=acme, credential=credential)
     repository = TrackedRepositoryFactory(integration=integration)
@@ -60,7 +61,12 @@ def rows(acme: Team, alice: User) -> list[str]:
     acme.outside_collaborators.create(github_id=1, github_username="ada")
     acme.verified_emails.create(github_id=1, email="ada@example.com")
     acme.organization_teams.create(github_id=1, name="Core", slug="a").people.create(github_id=1)
-    return [credential.encrypted_access_token, credential.encrypted_refresh_token]
+    token_hash = TeamInvitationFactory(team=acme, invited_by=alice).token_hash
+    return [
+        credential.encrypted_access_token,
+        credential.encrypted_refresh_token,
+        token_hash,
+    ]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)

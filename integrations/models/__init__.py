@@ -1,6 +1,6 @@
 """All models of Rollcall."""
 
-from integrations.models.accounts import Membership, Team, User
+from integrations.models.accounts import Membership, Team, TeamInvitation, User
 from integrations.models.credentials import (
     CredentialUnreadable,
     InstallationRequest,
@@ -43,6 +43,7 @@ __all__ = [
     "StatusTransition",
     "SyncRun",
     "Team",
+    "TeamInvitation",
     "TeamMember",
     "TrackedRepository",
     "User",

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from django.contrib.auth.base_user import BaseUserManager
 from django.contrib.auth.models import AbstractUser
 from django.db import connection, models, transaction
+from django.db.models import Q
+from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django.utils.text import slugify
 
-from integrations.constants import TeamRole
+from integrations.constants import InvitationOutcome, TeamRole
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from django.contrib.auth.models import AnonymousUser
 
 # Team slugs stand in addresses beside nothing else (`/t/<slug>/`), so any word is free.
@@ -150,3 +154,59 @@ class Membership(models.Model):
     @property
     def is_admin(self) -> bool:
         return self.role == TeamRole.ADMIN
+
+
+class TeamInvitationQuerySet(models.QuerySet["TeamInvitation"]):
+    def open(self) -> TeamInvitationQuerySet:
+        """Return those that nobody accepted, withdrew or renewed; some may have expired."""
+        return self.filter(outcome=InvitationOutcome.OPEN)
+
+    def valid(self, *, now: datetime) -> TeamInvitationQuerySet:
+        """Return those whose links work."""
+        return self.open().filter(expires_at__gt=now)
+
+
+class TeamInvitation(models.Model):
+    """An e-mail address asked into a team. One row a mail: asking again closes the row before.
+
+    The link's token is in the mail alone; the row has its SHA-256, so that whoever reads the
+    database can't join with it.
+    """
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="team_invitations")
+    email = models.EmailField("e-mail address")
+    role = models.CharField(max_length=10, choices=TeamRole.choices, default=TeamRole.MEMBER)
+    token_hash = models.CharField(max_length=64, unique=True, editable=False)
+    invited_by = models.ForeignKey(
+        User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(db_index=True)
+    # When its mail was handed to the mail server; null when that failed.
+    sent_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(
+        max_length=10,
+        choices=InvitationOutcome.choices,
+        default=InvitationOutcome.OPEN,
+        blank=True,
+    )
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TeamInvitationQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["email", "-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["team", "email"],
+                condition=Q(outcome=InvitationOutcome.OPEN),
+                name="one_open_invitation_per_address",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email} into {self.team_id}"
+
+    @property
+    def is_expired(self) -> bool:
+        return self.expires_at <= timezone.now()

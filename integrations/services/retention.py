@@ -9,6 +9,7 @@ import structlog
 from django.db.models import Max, Q
 
 from integrations.constants import (
+    INVITATION_KEPT_FOR,
     PREVIEW_KEPT_FOR,
     PRUNE_BATCH_SIZE,
     PRUNE_INTERVAL,
@@ -19,6 +20,7 @@ from integrations.models import (
     MemberChange,
     PlannedChange,
     SyncRun,
+    TeamInvitation,
     WebhookDelivery,
 )
 
@@ -51,7 +53,8 @@ def prune(now: datetime) -> int:
             if max(counts) >= PRUNE_BATCH_SIZE:
                 GitHubIntegration.objects.filter(pk=integration.pk).update(next_prune_at=now)
     deliveries = WebhookDelivery.objects.filter(received_at__lt=now - WEBHOOK_KEPT_FOR)
-    deleted_count += _delete_batch(deliveries)
+    invitations = TeamInvitation.objects.filter(expires_at__lt=now - INVITATION_KEPT_FOR)
+    deleted_count += _delete_batch(deliveries) + _delete_batch(invitations)
     if deleted_count:
         logger.info("history pruned", row_count=deleted_count)
     return deleted_count

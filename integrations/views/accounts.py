@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from allauth.core import context
 from django import forms
 from django.contrib.auth.decorators import login_required
 from django.shortcuts import redirect, render
+from django.urls import Resolver404, resolve
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from integrations.models import Team, User
+from integrations.services import invitations
 from integrations.views.helpers import TeamRequest, integration_of, login_and_team_required
 
 if TYPE_CHECKING:
@@ -31,10 +34,32 @@ class TeamForm(forms.Form):
 
 
 class TeamSignupForm(TeamForm):
-    """The part of the sign-up form that is ours: allauth calls `signup` once the person exists."""
+    """The part of the sign-up form that is ours: allauth calls `signup` once the person exists.
+
+    Who comes by an invitation has a team to go to, and need not name one.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if _leads_to_an_invitation(context.request):
+            del self.fields["team_name"]
 
     def signup(self, request: HttpRequest, user: User) -> None:
-        Team.objects.create_for(user, name=self.cleaned_data["team_name"])
+        if "team_name" in self.fields:
+            Team.objects.create_for(user, name=self.cleaned_data["team_name"])
+
+
+def _leads_to_an_invitation(request: HttpRequest | None) -> bool:
+    """Say whether the page that follows the sign-up is an invitation that is still good."""
+    address = (request.POST.get("next") or request.GET.get("next", "")) if request else ""
+    try:
+        match = resolve(address)
+        if match.url_name == "team_invitation":
+            invitations.find(match.kwargs["token"])
+            return True
+    except (Resolver404, invitations.InvitationGone):
+        pass
+    return False
 
 
 @require_safe
