@@ -66,11 +66,11 @@ class TeamRole(TextChoices):
 class InvitationOutcome(TextChoices):
     """What became of an invitation into a team."""
 
-    OPEN = "", "Open"
-    ACCEPTED = "accepted", "Accepted"
-    WITHDRAWN = "withdrawn", "Withdrawn"
+    OPEN = "", _("Open")
+    ACCEPTED = "accepted", _("Accepted")
+    WITHDRAWN = "withdrawn", _("Withdrawn")
     # A newer one, with another link, took its place.
-    RENEWED = "renewed", "Renewed"
+    RENEWED = "renewed", _("Renewed")
 
 
 # An invitation's link works this long; its row is forgotten so long after that.

@@ -14,6 +14,7 @@ import dramatiq
 import pytest
 import redis
 from django.conf import settings as django_settings
+from django.utils import translation
 from dramatiq.brokers.redis import RedisBroker
 
 from integrations.constants import TeamRole
@@ -67,6 +68,13 @@ def django_db_modify_db_settings(surroundings: Surroundings) -> None:
 @pytest.fixture(autouse=True)
 def _fast_passwords(settings: Any) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def _own_language() -> Iterator[None]:
+    """Start every test in the site's language; a German page of the test before left its own."""
+    with translation.override(django_settings.LANGUAGE_CODE):
+        yield
 
 
 @pytest.fixture(autouse=True)

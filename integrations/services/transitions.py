@@ -12,9 +12,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from integrations.constants import (
     ACTIVE_RUN_STATUSES,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from integrations.mends import Reason
     from integrations.models import User
 
 logger = structlog.get_logger(__name__)
@@ -212,10 +214,16 @@ def fail(
             fenced_update(lease, **fields)
         elif not SyncRun.objects.active().filter(pk=run.pk).update(**fields):
             return False
-        _move_subject(run, SYNC_STATUS_ERROR, error=words.sentence)
+        _move_subject(run, SYNC_STATUS_ERROR, error=_kept_words(words))
         _record(run, run.status, SYNC_STATUS_ERROR, reason=words.code)
     logger.warning("run failed", run_id=run.pk, kind=run.kind, reason=words.code)
     return True
+
+
+def _kept_words(reason: Reason) -> str:
+    """Return the sentence that the row keeps, in the site's own language: who reads it is open."""
+    with translation.override(settings.LANGUAGE_CODE):
+        return reason.sentence
 
 
 def roster_changed(integration: GitHubIntegration) -> None:

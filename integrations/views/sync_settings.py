@@ -65,6 +65,7 @@ class SyncSettingsForm(SettingsForm):
             "history_days": gettext_lazy("Keep history for this many days"),
         }
         help_texts = {
+            # xgettext:no-python-format
             "guard_minimum": gettext_lazy(
                 "Held people stay on the roster until an admin decides. 100 % holds nobody."
             ),
