@@ -1,0 +1,134 @@
+"""A team with something on each of its pages, and the addresses of all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from django.urls import reverse
+from django.utils import timezone
+
+from integrations.constants import (
+    SYNC_STATUS_COMPLETE,
+    DeactivatedBy,
+    MemberChangeKind,
+    RunKind,
+    RunTrigger,
+)
+from integrations.models import (
+    HeldDeparture,
+    MemberChange,
+    RepositoryAccess,
+    SavedMemberFilter,
+    TeamInvitation,
+)
+from integrations.services import transitions
+from integrations.services.runs import start_run
+from tests.factories import (
+    GitHubIntegrationFactory,
+    MembershipFactory,
+    SyncRunFactory,
+    TeamMemberFactory,
+    TrackedRepositoryFactory,
+)
+
+if TYPE_CHECKING:
+    from integrations.models import Team, User
+
+STYLEGUIDE: Final = "/styleguide/"
+NOWHERE: Final = "/nowhere/"
+# Names that have broken pages elsewhere: markup, a writing direction, no break, look-alikes.
+HOSTILE_NAMES: Final = (
+    "<img src=x onerror=alert(1)><script>alert('Rollcall')</script>",
+    "\u202egnp.exe\u202c \u0645\u0631\u062d\u0628\u0627",
+    "x" * 255,
+    "🧑‍🚀 Zoë 🇫🇮 &amp; {{ 7*7 }}",
+    "раypal-аdmin",
+    "محمد الأمين",
+    '"><svg/onload=alert(1)>',
+)
+
+
+@dataclass(frozen=True)
+class Everything:
+    """The addresses, for the anonymous and for the team's admin."""
+
+    public: list[str]
+    inside: list[str]
+
+
+def fill(team: Team, admin: User) -> Everything:
+    """Make rows of everything a page can show."""
+    now = timezone.now()
+    integration = GitHubIntegrationFactory(
+        team=team, onboarded_at=now, member_sync_status=SYNC_STATUS_COMPLETE,
+        member_sync_completed_at=now, member_sync_started_at=now - timedelta(seconds=90),
+        member_sync_result={"created": 3, "updated": 1, "departed": 2, "held": 1},
+    )  # fmt: skip
+    for number, name in enumerate(HOSTILE_NAMES):
+        TeamMemberFactory(
+            team=team, name=name, email=f"p{number}@example.com" if number else "=cmd|' /C'!A0",
+            two_factor_enabled=(True, False, None)[number % 3], avatar_url="https://evil.example/a",
+        )  # fmt: skip
+    gone = TeamMemberFactory(
+        team=team, is_active=False, left_at=now, deactivated_by=DeactivatedBy.SYNC
+    )
+    member = TeamMemberFactory(team=team, name="Ada Lovelace", role="admin")
+    repository = TrackedRepositoryFactory(
+        integration=integration, is_tracked=True, is_private=True, is_archived=True,
+        html_url="https://github.com/acme/rocket", description=HOSTILE_NAMES[0],
+    )  # fmt: skip
+    for one in (member, gone):
+        RepositoryAccess.objects.create(
+            repository=repository, github_id=one.github_id, github_username="x", permission="admin"
+        )
+    run = SyncRunFactory(
+        integration=integration, status=SYNC_STATUS_COMPLETE, created_count=3, held_count=1,
+        started_at=now, finished_at=now,
+    )  # fmt: skip
+    HeldDeparture.objects.create(member=member, run=run, held_at=now)
+    MemberChange.objects.create(
+        team=team, run=run, github_id=member.github_id, github_username="ada",
+        kind=MemberChangeKind.RENAMED, fields={"name": ["<b>", "Ada"]}, at=now,
+    )  # fmt: skip
+    preview = SyncRunFactory(
+        integration=integration, kind=RunKind.PREVIEW, status=SYNC_STATUS_COMPLETE
+    )
+    preview.planned_changes.create(github_id=5, github_username="new", kind="joined")
+    failed = start_run(
+        integration, trigger=RunTrigger.MANUAL, person=admin, repository=repository
+    ).run
+    transitions.fail(failed, "saml_required", url="https://github.com/orgs/acme/sso")
+    SavedMemberFilter.objects.create(team=team, user=admin, name="Owners", querystring="role=admin")
+    MembershipFactory(team=team)
+    TeamInvitation.objects.create(
+        team=team, email="new@example.com", token_hash="x", expires_at=now + timedelta(days=7)
+    )
+    named = (
+        "github_members", "github_repos", "github_history", "github_settings",
+        "github_connection", "github_webhooks", "github_held", "onboarding_connect",
+        "onboarding_repositories", "onboarding_done", "team_settings",
+    )  # fmt: skip
+    inside = [reverse(name, args=[team.slug]) for name in named]
+    inside += [
+        reverse("github_members", args=[team.slug]) + "?q=nobody-at-all",
+        reverse("github_members", args=[team.slug]) + "?active=all&sort=-name",
+        reverse("github_history", args=[team.slug]) + "?show=changes",
+        reverse("github_run", args=[team.slug, run.pk]),
+        reverse("github_run", args=[team.slug, failed.pk]),
+        reverse("github_run", args=[team.slug, preview.pk]),
+        reverse("github_member", args=[team.slug, member.pk]),
+        reverse("github_member", args=[team.slug, gone.pk]),
+        reverse("github_repo", args=[team.slug, repository.pk]),
+        reverse("team_new"),
+        reverse("account_email"),
+        reverse("account_change_password"),
+        STYLEGUIDE,
+        NOWHERE,
+    ]
+    public = [
+        "/", reverse("account_login"), reverse("account_signup"),
+        reverse("account_reset_password"), "/invitations/unknown/",
+    ]  # fmt: skip
+    return Everything(public=public, inside=inside)
