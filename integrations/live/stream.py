@@ -101,6 +101,9 @@ class _Admitted:
     user_id: int
     channel: str
     last_id: int | None
+    # What the stream stands on: it ends when the session does, or the password is another one.
+    session_key: str
+    password: str
 
 
 def _admit(request: HttpRequest, team_slug: str) -> _Admitted | HttpResponse:
@@ -117,7 +120,13 @@ def _admit(request: HttpRequest, team_slug: str) -> _Admitted | HttpResponse:
     except ValueError as exc:
         logger.info("stream refused", error=str(exc))
         return HttpResponseBadRequest("The last event id makes no sense.\n", content_type=PLAIN)
-    return _Admitted(request.user.pk, channel, last_id)
+    return _Admitted(
+        user_id=request.user.pk,
+        channel=channel,
+        last_id=last_id,
+        session_key=request.session.session_key or "",
+        password=request.user.password,
+    )
 
 
 def _last_id(request: HttpRequest, channel: str) -> int | None:
@@ -148,6 +157,8 @@ async def _stream(admitted: _Admitted) -> AsyncIterator[str]:
             chunk = await viewer.next_chunk()
             if chunk:
                 yield chunk
+        if viewer.is_over:
+            yield _come_back()
         if closing.is_set:
             yield _come_back()
             await closing.wait_for_turn()
@@ -171,6 +182,7 @@ class Viewer(Listener):  # type: ignore[misc]
     def __init__(self, admitted: _Admitted) -> None:
         super().__init__()
         self.user_id = admitted.user_id
+        self.session_key, self.password = admitted.session_key, admitted.password
         self.channel = admitted.channel
         self.channels = {admitted.channel}
         self.assign_loop()

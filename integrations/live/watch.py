@@ -2,16 +2,20 @@
 
 An event can be lost: its publisher died between commit and publish, or Redis was away for it alone.
 And a person can lose a team by ways that publish nothing. Every few seconds each process asks the
-database once, and wakes the streams that are behind or may no longer listen.
+database once, and wakes the streams that are behind or may no longer listen. It ends those whose
+person signed out, or got another password, somewhere else: reopening then says so.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
+from django.contrib.sessions.models import Session
 from django.db import Error as DatabaseFailure
+from django.utils import timezone
 from django_eventstream.views import get_listener_manager
 
 from integrations.live.channels import team_id_of
@@ -33,39 +37,67 @@ class StreamWatch(ProcessTask):
     async def run(self) -> None:
         while True:
             await asyncio.sleep(INTERVAL_S)
-            team_ids = _watched_teams()
+            team_ids, session_keys = _watched()
             if team_ids:
                 try:
-                    rows = await in_reading_thread(_read, team_ids)
+                    rows = await in_reading_thread(_read, team_ids, session_keys)
                 except DatabaseFailure as exc:
                     logger.warning("streams not compared with rows", error=str(exc))
                 else:
-                    _wake_where_needed(*rows)
+                    _wake_where_needed(rows)
 
 
-def _watched_teams() -> list[int]:
+@dataclass(frozen=True)
+class _Rows:
+    """What the database says of everything that is streamed here."""
+
+    # Each team's revision.
+    revisions: dict[int, int]
+    # Who belongs to which team, with the password that is theirs now.
+    passwords: dict[tuple[int, int], str]
+    # The sessions that live.
+    session_keys: set[str]
+
+
+def _watched() -> tuple[list[int], list[str]]:
+    """Return the teams that are listened to here, and the sessions that listen."""
     manager = get_listener_manager()
     with manager.lock:
-        found = (team_id_of(channel) for channel in manager.listeners_by_channel)
-        return [team_id for team_id in found if team_id is not None]
+        channels = manager.listeners_by_channel
+        team_ids = [team_id for team_id in map(team_id_of, channels) if team_id is not None]
+        keys = {viewer.session_key for channel in channels for viewer in channels[channel]}
+        return team_ids, list(keys)
 
 
-def _read(team_ids: list[int]) -> tuple[dict[int, int], set[tuple[int, int]]]:
-    """Return each team's revision, and who belongs to it."""
+def _read(team_ids: list[int], session_keys: list[str]) -> _Rows:
     revisions = dict(Team.objects.filter(pk__in=team_ids).values_list("pk", "revision"))
     members = Membership.objects.filter(team__in=team_ids, user__is_active=True)
-    return revisions, set(members.values_list("team", "user"))
+    live_sessions = Session.objects.filter(
+        session_key__in=session_keys, expire_date__gt=timezone.now()
+    )
+    return _Rows(
+        revisions,
+        {
+            (team, user): password
+            for team, user, password in members.values_list("team", "user", "user__password")
+        },
+        set(live_sessions.values_list("session_key", flat=True)),
+    )
 
 
-def _wake_where_needed(revisions: dict[int, int], members: set[tuple[int, int]]) -> None:
+def _wake_where_needed(rows: _Rows) -> None:
     """Have those read the rows who are behind; reading checks the permission as well."""
     manager = get_listener_manager()
     with manager.lock:
         for channel, viewers in manager.listeners_by_channel.items():
             team_id = team_id_of(channel) or 0
             for viewer in viewers:
-                is_behind = viewer.sent_id < revisions.get(team_id, 0)
-                if is_behind or (team_id, viewer.user_id) not in members:
+                password = rows.passwords.get((team_id, viewer.user_id))
+                is_signed_in = viewer.session_key in rows.session_keys
+                if password is not None and not (is_signed_in and password == viewer.password):
+                    viewer.is_over = True
+                    viewer.wake_threadsafe()
+                elif password is None or viewer.sent_id < rows.revisions.get(team_id, 0):
                     viewer.overflow = True
                     viewer.wake_threadsafe()
 

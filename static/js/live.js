@@ -2,16 +2,16 @@
 // one heard. Browsers allow six connections to an origin, so a hidden tab gives its own back.
 import { fallback } from "./fallback.js";
 import { show } from "./fragments.js";
+import { patience } from "./patience.js";
 import { showPreview } from "./preview.js";
 import { rosterMoved } from "./roster.js";
 
-const PATIENCE_MS = 10_000;
 const RETRY_MS = 1000;
 const RETRY_MAX_MS = 15_000;
 const { liveUrl, liveChannel, liveRevision } = document.querySelector("[data-live]").dataset;
 let lastId = `${liveChannel}:${liveRevision}`;
-let source, patience, retry;
 let failureCount = 0;
+let source, retry;
 
 const REACTIONS = {
   "member-sync": ({ data }) => (show(data), rosterMoved()),
@@ -26,7 +26,7 @@ const REACTIONS = {
 function open() {
   close();
   if (document.hidden || fallback.isOver) return;
-  patience ??= setTimeout(fallback.start, PATIENCE_MS);
+  patience.begin(open);
   source = new EventSource(`${liveUrl}?lastEventId=${encodeURIComponent(lastId)}`);
   source.onerror = lost;
   for (const [name, react] of Object.entries(REACTIONS)) {
@@ -44,14 +44,14 @@ function close() {
 
 function beCalm() {
   failureCount = 0;
-  patience = clearTimeout(patience);
-  fallback.stop();
+  patience.rest();
 }
 
 // The browser reopens by itself after a cut, but gives up after an HTTP error.
 function lost() {
-  patience ??= setTimeout(fallback.start, PATIENCE_MS);
+  patience.begin(open);
   if (source.readyState !== EventSource.CLOSED) return;
+  fallback.ask(); // a session that ended says so at once
   const pause = Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** failureCount++);
   retry = setTimeout(open, pause * (0.5 + Math.random() / 2));
 }
