@@ -179,6 +179,7 @@ def _every_page(browser: Browser, signed_in: Page, url: str, sandbox: Any) -> No
             page.locator("td a.person__name").first.click()
             page.wait_for_url(re.compile(rf"{listed}/\d+/$"))
             _take(page, f"{name}-{look}")
+        _people_chosen(page, look)
         page.goto(f"{team}members/")
         page.get_by_role("button", name="Sync now").click()
         expect(page.locator("#member-sync-status")).to_contain_text("unchanged")
@@ -191,6 +192,29 @@ def _every_page(browser: Browser, signed_in: Page, url: str, sandbox: Any) -> No
         )
         _waiting_and_failing(page, look, sandbox)
         _previewed_and_held(page, look, sandbox)
+
+
+def _people_chosen(page: Page, look: str) -> None:
+    """What is done with people by hand, who works in the team, and all of it in German."""
+    team = "/t/platform/"
+    page.goto(f"{team}settings/")
+    _take(page, f"team-{look}")
+    page.goto(f"{team}github/repositories/")
+    page.locator("td a.person__name").first.click()
+    page.wait_for_url(re.compile(r"repositories/\d+/$"))
+    _take(page, f"repository-{look}")
+    page.goto(f"{team}github/members/?role=admin")
+    for box in page.locator("input[name=member]").all()[:3]:
+        box.check()
+    _take(page, f"members-chosen-{look}")
+    page.get_by_role("button", name="Switch off", exact=True).click()
+    _take(page, f"switch-{look}")
+    page.goto(f"{team}github/members/")
+    page.locator("#member-tick-all").uncheck()
+    page.get_by_role("button", name="Deutsch").click()
+    expect(page.locator("html")).to_have_attribute("lang", "de")
+    _take(page, f"members-german-{look}")
+    page.get_by_role("button", name="English").click()
 
 
 def _previewed_and_held(page: Page, look: str, sandbox: Any) -> None:

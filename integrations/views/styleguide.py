@@ -79,6 +79,7 @@ def _member_cards() -> list[MemberSyncCard]:
         created_count=12,
         updated_count=3,
         unchanged_count=1385,
+        ends_at=now + timedelta(seconds=12),
     )
     complete = replace(
         syncing,
@@ -98,6 +99,8 @@ def _member_cards() -> list[MemberSyncCard]:
         complete,
         replace(complete, created_count=0, updated_count=0, departed_count=0),
         replace(complete, sweep_blocked_by="short_list", failed_count=3),
+        replace(complete, state="held", held_count=231, held_names=("ada", "bob", "zoe")),
+        replace(failed, state="cancelled", reason=reason_for("cancelled")),
         *(_failed(failed, code) for code in ("github_unavailable", "bad_credentials")),
         replace(_failed(failed, "saml_required"), error_url="https://github.com/orgs/acme/sso"),
     ]
