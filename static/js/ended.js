@@ -10,7 +10,7 @@ export function ended(old, next) {
   if (isBusy) busy.add(next.id);
   else busy.delete(next.id);
   if (isBusy || !wasBusy) return;
-  const words = next.dataset.ended ?? next.dataset.announce?.trim();
+  const words = (next.dataset.ended ?? next.dataset.announce)?.trim();
   if (!words) return;
   if (!old) toast(words);
   if (document.hidden && wants()) new Notification(words, { tag: next.id });

@@ -7,8 +7,10 @@ export function rosterMoved() {
   timer ??= setTimeout(tell, Math.max(0, toldAt + PAUSE_MS - Date.now()));
 }
 
+// A menu that is open in the table is not taken away from under the hand.
 function tell() {
-  timer = undefined;
+  timer = document.querySelector(".table .menu[open]") ? setTimeout(tell, PAUSE_MS) : undefined;
+  if (timer) return;
   toldAt = Date.now();
   document.body.dispatchEvent(new CustomEvent("rollcall:roster"));
 }

@@ -251,3 +251,60 @@ class TestAProxyThatKeepsItBack:
         page.on("request", lambda request: polls.append(request.url))
         page.clock.run_for(20_000)
         assert [url for url in polls if "/progress/" in url] == []
+
+
+class TestWhatEndsElsewhere:
+    def test_a_toast_tells_of_it_on_another_page(
+        self, stack: Stack, open_window: Callable[..., Page], alice: User,
+        integration: GitHubIntegration, acme: Team,
+    ) -> None:  # fmt: skip
+        page = open_window(alice)
+        page.goto(reverse("github_repos", args=[acme.slug]))
+        begin(integration)
+        page.wait_for_timeout(0)
+        end()
+        expect(page.locator("[data-toasts]")).to_contain_text("Members: The last sync failed")
+
+    def test_title_icon_and_notification_tell_it_of_a_tab_in_the_background(
+        self, stack: Stack, open_window: Callable[..., Page], alice: User, address: str,
+        integration: GitHubIntegration,
+    ) -> None:  # fmt: skip
+        page = open_window(alice)
+        page.context.add_init_script(SHOWN_OR_HIDDEN)
+        page.context.add_init_script(
+            "window.notified = []; window.Notification = class {"
+            " constructor(words) { window.notified.push(words); }"
+            " static permission = 'default';"
+            " static async requestPermission() { return (this.permission = 'granted'); } };"
+        )
+        page.clock.install()
+        page.goto(address)
+        begin(integration)
+        state(page, "pending")
+        page.get_by_role("button", name="Notify me when it is done").click()
+        page.evaluate("setHidden(true)")
+        expect(page).to_have_title(re.compile(r"^\(…\) Members"))
+        end()
+        page.clock.run_for(11_000)
+        expect(page).to_have_title(re.compile("^Failed: Members"))
+        icon = page.locator("link[rel=icon]")
+        expect(icon).to_have_attribute("href", re.compile(r"favicon\.bad\.svg$"))
+        assert page.evaluate("window.notified") == ["Members: The last sync failed"]
+        page.evaluate("setHidden(false)")
+        expect(page).to_have_title(re.compile("^Members"))
+        expect(icon).to_have_attribute("href", re.compile(r"favicon\.svg$"))
+
+    def test_a_failure_behind_the_wizard_is_mended_without_leaving_the_step(
+        self, stack: Stack, open_window: Callable[..., Page], alice: User,
+        integration: GitHubIntegration, acme: Team,
+    ) -> None:  # fmt: skip
+        integration.repositories_listed_at = timezone.now()
+        integration.save(update_fields=["repositories_listed_at"])
+        page = open_window(alice)
+        page.goto(reverse("onboarding_repositories", args=[acme.slug]))
+        begin(integration)
+        state(page, "pending")
+        end()
+        page.get_by_role("button", name="Try again").click()
+        state(page, "pending")
+        expect(page).to_have_url(re.compile("/onboarding/repositories/$"))
