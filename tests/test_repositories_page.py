@@ -235,3 +235,26 @@ class TestAccessReview:
             for row in rows
         ] == [("ada", "write", "Ada", "no"), ("stranger", "read", "", "no")]
         assert rows[0]["repository"].startswith("'=")
+
+
+class TestThousandsToChooseFrom:
+    def test_the_wizard_s_step_costs_the_same_and_shows_a_hundred(
+        self, admin: Client, made: GitHubIntegration
+    ) -> None:
+        GitHubIntegration.objects.update(repositories_listed_at=timezone.now())
+        counts = []
+        for size in (200, 2_800):
+            TrackedRepository.objects.bulk_create(
+                TrackedRepository(
+                    integration=made, github_id=size * 10_000 + number, name=f"r-{size}-{number}",
+                    full_name=f"acme/r-{size}-{number}",
+                )
+                for number in range(size)
+            )  # fmt: skip
+            with CaptureQueriesContext(connection) as queries:
+                response = admin.get(reverse("onboarding_repositories", args=["acme"]))
+            assert response.content.decode().count('name="repository"') == 100
+            counts.append(len(queries))
+        assert counts[0] == counts[1]
+        found = admin.get(reverse("onboarding_repositories", args=["acme"]), {"q": "r-2800-2799"})
+        assert found.content.decode().count('name="repository"') == 1
