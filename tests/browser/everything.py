@@ -34,7 +34,14 @@ from tests.factories import (
 )
 
 if TYPE_CHECKING:
-    from integrations.models import Team, User
+    from integrations.models import (
+        GitHubIntegration,
+        SyncRun,
+        Team,
+        TeamMember,
+        TrackedRepository,
+        User,
+    )
 
 STYLEGUIDE: Final = "/styleguide/"
 NOWHERE: Final = "/nowhere/"
@@ -50,6 +57,13 @@ HOSTILE_NAMES: Final = (
 )
 
 
+PAGES: Final = (
+    "github_members", "github_repos", "github_history", "github_settings",
+    "github_connection", "github_webhooks", "github_held", "onboarding_connect",
+    "onboarding_repositories", "onboarding_done", "team_settings",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Everything:
     """The addresses, for the anonymous and for the team's admin."""
@@ -59,30 +73,78 @@ class Everything:
 
 
 def fill(team: Team, admin: User) -> Everything:
-    """Make rows of everything a page can show."""
+    """Make rows of everything a page can show, and return the addresses that show it."""
     now = timezone.now()
     integration = GitHubIntegrationFactory(
         team=team, onboarded_at=now, member_sync_status=SYNC_STATUS_COMPLETE,
         member_sync_completed_at=now, member_sync_started_at=now - timedelta(seconds=90),
         member_sync_result={"created": 3, "updated": 1, "departed": 2, "held": 1},
     )  # fmt: skip
+    member, gone = _people(team)
+    repository = _repository(integration, reached_by=[member, gone])
+    runs = _runs(integration, admin, member=member, repository=repository)
+    SavedMemberFilter.objects.create(team=team, user=admin, name="Owners", querystring="role=admin")
+    MembershipFactory(team=team)
+    TeamInvitation.objects.create(
+        team=team, email="new@example.com", token_hash="x", expires_at=now + timedelta(days=7)
+    )
+    shown = [
+        *(("github_run", run.pk) for run in runs),
+        ("github_member", member.pk),
+        ("github_member", gone.pk),
+        ("github_repo", repository.pk),
+    ]
+    return Everything(
+        public=[
+            "/", reverse("account_login"), reverse("account_signup"),
+            reverse("account_reset_password"), "/invitations/unknown/",
+        ],
+        inside=[
+            *(reverse(name, args=[team.slug]) for name in PAGES),
+            reverse("github_members", args=[team.slug]) + "?q=nobody-at-all",
+            reverse("github_members", args=[team.slug]) + "?active=all&sort=-name",
+            reverse("github_history", args=[team.slug]) + "?show=changes",
+            *(reverse(name, args=[team.slug, key]) for name, key in shown),
+            reverse("team_new"), reverse("account_email"), reverse("account_change_password"),
+            STYLEGUIDE, NOWHERE,
+        ],
+    )  # fmt: skip
+
+
+def _people(team: Team) -> tuple[TeamMember, TeamMember]:
+    """Make people of every kind; return an owner, and one who left."""
     for number, name in enumerate(HOSTILE_NAMES):
         TeamMemberFactory(
             team=team, name=name, email=f"p{number}@example.com" if number else "=cmd|' /C'!A0",
             two_factor_enabled=(True, False, None)[number % 3], avatar_url="https://evil.example/a",
         )  # fmt: skip
-    gone = TeamMemberFactory(
-        team=team, is_active=False, left_at=now, deactivated_by=DeactivatedBy.SYNC
+    owner: TeamMember = TeamMemberFactory(team=team, name="Ada Lovelace", role="admin")
+    gone: TeamMember = TeamMemberFactory(
+        team=team, is_active=False, left_at=timezone.now(), deactivated_by=DeactivatedBy.SYNC
     )
-    member = TeamMemberFactory(team=team, name="Ada Lovelace", role="admin")
-    repository = TrackedRepositoryFactory(
+    return owner, gone
+
+
+def _repository(
+    integration: GitHubIntegration, *, reached_by: list[TeamMember]
+) -> TrackedRepository:
+    made: TrackedRepository = TrackedRepositoryFactory(
         integration=integration, is_tracked=True, is_private=True, is_archived=True,
         html_url="https://github.com/acme/rocket", description=HOSTILE_NAMES[0],
     )  # fmt: skip
-    for one in (member, gone):
+    for one in reached_by:
         RepositoryAccess.objects.create(
-            repository=repository, github_id=one.github_id, github_username="x", permission="admin"
+            repository=made, github_id=one.github_id, github_username="x", permission="admin"
         )
+    return made
+
+
+def _runs(
+    integration: GitHubIntegration, admin: User, *, member: TeamMember,
+    repository: TrackedRepository,
+) -> list[SyncRun]:  # fmt: skip
+    """Make a run that held somebody and renamed them, one that failed, and a preview."""
+    now, team = timezone.now(), integration.team
     run = SyncRunFactory(
         integration=integration, status=SYNC_STATUS_COMPLETE, created_count=3, held_count=1,
         started_at=now, finished_at=now,
@@ -100,35 +162,4 @@ def fill(team: Team, admin: User) -> Everything:
         integration, trigger=RunTrigger.MANUAL, person=admin, repository=repository
     ).run
     transitions.fail(failed, "saml_required", url="https://github.com/orgs/acme/sso")
-    SavedMemberFilter.objects.create(team=team, user=admin, name="Owners", querystring="role=admin")
-    MembershipFactory(team=team)
-    TeamInvitation.objects.create(
-        team=team, email="new@example.com", token_hash="x", expires_at=now + timedelta(days=7)
-    )
-    named = (
-        "github_members", "github_repos", "github_history", "github_settings",
-        "github_connection", "github_webhooks", "github_held", "onboarding_connect",
-        "onboarding_repositories", "onboarding_done", "team_settings",
-    )  # fmt: skip
-    inside = [reverse(name, args=[team.slug]) for name in named]
-    inside += [
-        reverse("github_members", args=[team.slug]) + "?q=nobody-at-all",
-        reverse("github_members", args=[team.slug]) + "?active=all&sort=-name",
-        reverse("github_history", args=[team.slug]) + "?show=changes",
-        reverse("github_run", args=[team.slug, run.pk]),
-        reverse("github_run", args=[team.slug, failed.pk]),
-        reverse("github_run", args=[team.slug, preview.pk]),
-        reverse("github_member", args=[team.slug, member.pk]),
-        reverse("github_member", args=[team.slug, gone.pk]),
-        reverse("github_repo", args=[team.slug, repository.pk]),
-        reverse("team_new"),
-        reverse("account_email"),
-        reverse("account_change_password"),
-        STYLEGUIDE,
-        NOWHERE,
-    ]
-    public = [
-        "/", reverse("account_login"), reverse("account_signup"),
-        reverse("account_reset_password"), "/invitations/unknown/",
-    ]  # fmt: skip
-    return Everything(public=public, inside=inside)
+    return [run, failed, preview]
