@@ -115,6 +115,18 @@ class TestWhoWaits:
         assert "and 3 more" in card_of(integration)
 
 
+class TestItsTurn:
+    def test_it_says_how_many_wait_before_it(self, integration: GitHubIntegration) -> None:
+        SyncRunFactory()
+        SyncRunFactory(status=SYNC_STATUS_SYNCING)
+        SyncRunFactory(resume_at=timezone.now())
+        run = start_run(integration, trigger=RunTrigger.MANUAL).run
+        SyncRunFactory()
+        integration.refresh_from_db()
+        assert run.ahead_count() == 1
+        assert "1 other sync is ahead of it." in card_of(integration)
+
+
 class TestCounts:
     def test_they_lead_to_the_names(
         self, client: Client, integration: GitHubIntegration, bob: User

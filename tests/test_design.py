@@ -14,7 +14,8 @@ import pytest
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from integrations.live.cards import MemberSyncCard, RepositorySyncCard
+from integrations.live.cards import MemberSyncCard
+from integrations.live.repository_cards import RepositorySyncCard
 from tests.processes import REPOSITORY
 
 if TYPE_CHECKING:

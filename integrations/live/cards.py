@@ -20,11 +20,11 @@ from integrations.constants import (
     SYNC_STATUS_SYNCING,
 )
 from integrations.mends import Reason
-from integrations.models import GitHubIntegration, HeldDeparture, SyncRun, TrackedRepository
+from integrations.models import GitHubIntegration, HeldDeparture, SyncRun
 from integrations.reasons import reason_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 HELD_NAMES_MAX: Final = 5
 
@@ -44,6 +44,8 @@ class MemberSyncCard:
     started_at: datetime | None = None
     completed_at: datetime | None = None
     resume_at: datetime | None = None
+    # How many other runs wait for a worker that were asked for before, while this one does.
+    ahead_count: int = 0
     # When the walk is over at its pace so far.
     ends_at: datetime | None = None
     seen_count: int = 0
@@ -142,8 +144,9 @@ class MemberSyncCard:
             held_names, counts["held_count"] = HeldDeparture.objects.first_logins(
                 integration.team_id, limit=HELD_NAMES_MAX
             )
+        state = _state(integration, run, held_count=counts["held_count"])
         return cls(
-            state=_state(integration, run, held_count=counts["held_count"]),
+            state=state,
             status=integration.member_sync_status,
             organization_login=integration.organization_login,
             revision=run.revision if run else 0,
@@ -153,6 +156,7 @@ class MemberSyncCard:
             started_at=integration.member_sync_started_at,
             completed_at=integration.member_sync_completed_at,
             resume_at=run.resume_at if run else None,
+            ahead_count=run.ahead_count() if run and state == "pending" else 0,
             ends_at=run.expected_end(timezone.now()) if run and run.is_active else None,
             held_names=tuple(held_names),
             page_count=run.page_count if run else 0,
@@ -233,66 +237,3 @@ class PreviewCard:
             expected_count=run.expected_count,
             reason=reason_for(run.error_code) if run.error_code else None,
         )
-
-
-@dataclass(frozen=True)
-class RepositorySyncCard:
-    """The live line of one repository's sync."""
-
-    repository_id: int
-    name: str
-    # never, pending, syncing, waiting, complete or error
-    state: str
-    revision: int
-    completed_at: datetime | None
-    resume_at: datetime | None
-    people_count: int | None
-    error_sentence: str
-    reason: Reason | None = None
-
-    @property
-    def why(self) -> str:
-        """What went wrong, in the reader's language."""
-        return self.reason.sentence if self.reason else self.error_sentence
-
-    @property
-    def is_active(self) -> bool:
-        return self.state in {"pending", "syncing", "waiting"}
-
-    @classmethod
-    def of(cls, repository: TrackedRepository, run: SyncRun | None) -> RepositorySyncCard:
-        """Make the line of a repository; `run` is its latest run, if it has one."""
-        result: Mapping[str, int] = repository.sync_result or {}
-        return cls(
-            repository_id=repository.pk,
-            name=repository.name,
-            state=_repository_state(repository, run),
-            revision=run.revision if run else 0,
-            completed_at=repository.sync_completed_at,
-            resume_at=run.resume_at if run else None,
-            people_count=result.get("people"),
-            error_sentence=repository.sync_error
-            if repository.sync_status == SYNC_STATUS_ERROR
-            else "",
-            reason=reason_for(run.error_code) if run and run.error_code else None,
-        )
-
-
-def _repository_state(repository: TrackedRepository, run: SyncRun | None) -> str:
-    if repository.sync_status == SYNC_STATUS_PENDING:
-        return "never"
-    if repository.sync_status == SYNC_STATUS_SYNCING and run is not None:
-        if run.resume_at is not None:
-            return "waiting"
-        if run.status == SYNC_STATUS_PENDING:
-            return "pending"
-    return repository.sync_status
-
-
-def repository_cards(
-    repositories: Iterable[TrackedRepository],
-) -> list[tuple[TrackedRepository, RepositorySyncCard]]:
-    """Pair each repository with its live line: one query for all their latest runs."""
-    repositories = list(repositories)
-    runs = SyncRun.objects.latest_by_repository(repositories)
-    return [(each, RepositorySyncCard.of(each, runs.get(each.pk))) for each in repositories]

@@ -13,7 +13,8 @@ from django.conf import settings
 from django.template.loader import render_to_string
 from django.utils import translation
 
-from integrations.live.cards import MemberSyncCard, PreviewCard, RepositorySyncCard
+from integrations.live.cards import MemberSyncCard, PreviewCard
+from integrations.live.repository_cards import RepositorySyncCard
 
 if TYPE_CHECKING:
     from integrations.models import GitHubIntegration, SyncRun, TrackedRepository

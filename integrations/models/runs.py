@@ -186,6 +186,11 @@ class SyncRun(models.Model):
             + self.returned_count
         )
 
+    def ahead_count(self) -> int:
+        """Return how many runs wait for a worker that were asked for before this one."""
+        waiting = SyncRun.objects.filter(status=SYNC_STATUS_PENDING, resume_at=None)
+        return waiting.filter(pk__lt=self.pk).count()
+
     def expected_end(self, now: datetime) -> datetime | None:
         """Return when the walk is over at the pace it had so far; None while that can't be told."""
         read = self.seen_count - self.paced_count

@@ -15,8 +15,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from integrations import tasks
 from integrations.constants import RunTrigger
-from integrations.live.cards import repository_cards
 from integrations.live.channels import channel_of
+from integrations.live.repository_cards import repository_cards
 from integrations.models import TrackedRepository
 from integrations.reasons import reason_for
 from integrations.services.runs import start_run, start_tracked

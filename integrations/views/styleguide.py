@@ -15,7 +15,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from integrations.constants import DeactivatedBy, MemberRole
-from integrations.live.cards import MemberSyncCard, RepositorySyncCard
+from integrations.live.cards import MemberSyncCard
+from integrations.live.repository_cards import RepositorySyncCard
 from integrations.models import Team, TeamMember, TrackedRepository
 from integrations.reasons import REASONS, reason_for
 from integrations.views.member_query import MemberQuery

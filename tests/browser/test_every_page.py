@@ -151,6 +151,18 @@ class TestEveryPage:
         )
         assert running == []
 
+    def test_the_roster_prints_as_a_list_and_nothing_else(
+        self, stack: Stack, open_window: Callable[..., Page], everything: Everything, alice: User
+    ) -> None:
+        page = open_window(alice, color_scheme="dark")
+        visit(page, everything.inside[0])
+        page.emulate_media(media="print")
+        expect(page.locator("#member-table table")).to_be_visible()
+        expect(page.get_by_text("Ada Lovelace")).to_be_visible()
+        for gone in (".topbar", ".toolbar", ".sync-box", ".table__tick >> nth=0", "footer"):
+            expect(page.locator(gone)).to_be_hidden()
+        assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "light"
+
     def test_the_page_is_light(
         self, stack: Stack, open_window: Callable[..., Page], everything: Everything, alice: User
     ) -> None:
