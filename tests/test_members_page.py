@@ -239,13 +239,16 @@ class TestCost:
 
     def test_a_page_does_not_sort_the_whole_roster(self, acme: Team) -> None:
         TeamMemberFactory.create_batch(30, team=acme)
-        if connection.vendor != "sqlite":
-            pytest.skip("PostgreSQL rightly sorts a roster this small")
+        if connection.vendor == "postgresql":
+            # A roster this small is rightly sorted; what counts is that none has to be.
+            with connection.cursor() as cursor:
+                for way in ("seqscan", "bitmapscan", "sort", "incremental_sort"):
+                    cursor.execute(f"SET LOCAL enable_{way} = off")
         for sort in ("login", "name", "email", "role", "two_factor", "joined", "active"):
             for order in (sort, f"-{sort}"):
                 query = MemberQuery(sort=order, active="all")
                 plan = query.apply(acme.members.all())[:50].explain()
-                assert "TEMP B-TREE" not in plan, (order, plan)
+                assert not re.search("TEMP B-TREE|Sort", plan), (order, plan)
 
 
 class TestBulk:

@@ -46,5 +46,7 @@ document.addEventListener("click", (event) => {
   sessionStorage.removeItem(KEY);
   if (bar()) tick();
 });
+// Who was ticked before this script was there, or is so again on the way back, counts.
+if (bar()) for (const box of boxes()) if (box.checked) keys.add(box.value);
 document.addEventListener("htmx:afterSettle", tick);
 addEventListener("pageshow", tick);

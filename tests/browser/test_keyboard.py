@@ -53,6 +53,7 @@ FOCUS = """() => {
 
 def tab_to(page: Page, name: str, *, tag: str = "") -> None:
     """Press Tab until that has the focus; whatever has it on the way must be seen to have it."""
+    page.wait_for_load_state("load")
     for _ in range(TAB_COUNT_MAX):
         page.keyboard.press("Tab")
         focused = page.evaluate(FOCUS)
@@ -93,6 +94,7 @@ class TestTheWholeWay:
         expect(page).to_have_url(re.compile(r"/onboarding/done/$"))
         tab_to(page, "Go to the members")
         page.keyboard.press("Enter")
+        expect(page).to_have_url(re.compile(r"/github/members/$"))
 
         card = page.locator("#member-sync-status")
         expect(card).to_have_attribute("data-state", "complete", timeout=30_000)
