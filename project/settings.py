@@ -11,11 +11,11 @@ from pathlib import Path
 
 import django_stubs_ext
 import environ
-import structlog
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from project.github_app import read_app, read_webhook_secrets
+from project.logs import configure_logs
 
 django_stubs_ext.monkeypatch()
 
@@ -256,44 +256,4 @@ WHITENOISE_USE_FINDERS = DEBUG
 WHITENOISE_AUTOREFRESH = DEBUG
 
 # -- Logs: one line an event, keys beside it; JSON in production.
-_shared_processors: list[structlog.typing.Processor] = [
-    structlog.contextvars.merge_contextvars,
-    structlog.stdlib.add_log_level,
-    structlog.stdlib.add_logger_name,
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
-]
-structlog.configure(
-    processors=[
-        *_shared_processors,
-        structlog.stdlib.PositionalArgumentsFormatter(),
-        structlog.processors.StackInfoRenderer(),
-        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-    ],
-    logger_factory=structlog.stdlib.LoggerFactory(),
-    cache_logger_on_first_use=True,
-)
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "line": {
-            "()": structlog.stdlib.ProcessorFormatter,
-            "foreign_pre_chain": _shared_processors,
-            "processors": [
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                structlog.dev.ConsoleRenderer(colors=False)
-                if DEBUG
-                else structlog.processors.JSONRenderer(),
-            ],
-        },
-    },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
-    "loggers": {
-        # Its own handlers would print what the root's prints.
-        "django": {"handlers": [], "propagate": True},
-        "django.request": {"level": "ERROR"},
-        "django_eventstream": {"level": "WARNING"},
-    },
-}
+LOGGING = configure_logs(level=env.str("LOG_LEVEL", default="INFO"), is_json=not DEBUG)

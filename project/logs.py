@@ -1,0 +1,56 @@
+"""How the project logs: one line an event with its keys beside it, from structlog and from others."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import structlog
+
+# Also of lines that do not come from structlog: Django's, Dramatiq's.
+SHARED_PROCESSORS: Final[list[structlog.typing.Processor]] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+
+def configure_logs(*, level: str, is_json: bool) -> dict[str, Any]:
+    """Configure structlog, and return Django's LOGGING: for people, or as JSON a line."""
+    structlog.configure(
+        processors=[
+            *SHARED_PROCESSORS,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.processors.StackInfoRenderer(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": _formatter(is_json=is_json)},
+        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"handlers": ["console"], "level": level},
+        "loggers": {
+            # Its own handlers would print what the root's prints.
+            "django": {"handlers": [], "propagate": True},
+            "django.request": {"level": "ERROR"},
+            "django_eventstream": {"level": "WARNING"},
+        },
+    }
+
+
+def _formatter(*, is_json: bool) -> dict[str, Any]:
+    return {
+        "()": structlog.stdlib.ProcessorFormatter,
+        "foreign_pre_chain": SHARED_PROCESSORS,
+        "processors": [
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer()
+            if is_json
+            else structlog.dev.ConsoleRenderer(colors=False),
+        ],
+    }
