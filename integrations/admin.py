@@ -15,10 +15,13 @@ from integrations.models import (
     IntegrationCredential,
     MemberChange,
     Membership,
+    MessageAttempt,
+    OperatorAct,
     OrganizationInvitation,
     OrganizationTeam,
     OrganizationTeamMember,
     OutsideCollaborator,
+    PausedQueue,
     PlannedChange,
     RepositoryAccess,
     SavedMemberFilter,
@@ -237,3 +240,23 @@ class VerifiedEmailAdmin(ReadOnlyAdmin):
     list_display = ["email", "team"]
     list_select_related = ["team"]
     search_fields = ["email"]
+
+
+@admin.register(MessageAttempt)
+class MessageAttemptAdmin(ReadOnlyAdmin):
+    list_display = ["finished_at", "queue", "actor", "outcome", "ran_ms", "error"]
+    list_filter = ["outcome", "queue", "actor"]
+    search_fields = ["message_id"]
+
+
+@admin.register(OperatorAct)
+class OperatorActAdmin(ReadOnlyAdmin):
+    list_display = ["at", "by", "kind", "subject", "count"]
+    list_filter = ["kind"]
+    search_fields = ["by", "subject"]
+
+
+@admin.register(PausedQueue)
+class PausedQueueAdmin(ReadOnlyAdmin):
+    list_display = ["queue", "paused_by", "paused_at"]
+    list_select_related = ["paused_by"]

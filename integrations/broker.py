@@ -61,6 +61,8 @@ class RollcallBroker(RedisBroker):
 
     def __init__(self, *, url: str, **options: Any) -> None:
         self.url = url
+        # Queues that are left alone, as operators want it; telemetry/worker_report.py keeps it.
+        self.paused_queues: frozenset[str] = frozenset()
         super().__init__(client=sender_client(url), **options)  # type: ignore[no-untyped-call]
 
     def use_client(self, client: redis.Redis) -> None:

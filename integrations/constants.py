@@ -247,3 +247,42 @@ class DeliveryStatus(TextChoices):
     # An event or action that we have no use for.
     IGNORED = "ignored", _("Not used")
     FAILED = "failed", _("Failed")
+
+
+# -- Operations (telemetry/, ops/).
+QUEUES: Final = (QUEUE_INTERACTIVE, QUEUE_SCHEDULED, QUEUE_WEBHOOKS)
+
+
+class MessageOutcome(TextChoices):
+    """How an attempt at a message ended. Operators' words, like all of /ops/, are English."""
+
+    DONE = "done", "Done"
+    # It failed, and another attempt is queued.
+    RETRIED = "retried", "Will be retried"
+    # It failed for good, and lies with the dead letters.
+    DEAD = "dead", "Dead"
+    # Deleted while a worker held it: it never ran.
+    SKIPPED = "skipped", "Skipped"
+    # Its worker went without a word.
+    LOST = "lost", "Worker lost"
+
+
+class OperatorActKind(TextChoices):
+    PAUSE = "pause", "Pause queue"
+    RESUME = "resume", "Resume queue"
+    REQUEUE = "requeue", "Requeue"
+    DELETE = "delete", "Delete"
+    RUN_NOW = "run_now", "Run now"
+    RETRY_RUN = "retry_run", "Retry run"
+    CANCEL_RUN = "cancel_run", "Cancel run"
+    FORGET = "forget", "Forget process"
+    DRAIN = "drain", "Drain"
+
+
+# Every process tells how it is this often, and counts as gone after so long without a word.
+BEAT_INTERVAL: Final = timedelta(seconds=1)
+PROCESS_GONE_AFTER: Final = timedelta(seconds=8)
+# A process that went without a word is shown until an operator, or this time, forgets it.
+PROCESS_KEPT_FOR: Final = timedelta(days=1)
+MESSAGES_KEPT_FOR: Final = timedelta(days=7)
+OPERATOR_ACTS_KEPT_FOR: Final = timedelta(days=365)

@@ -41,6 +41,7 @@ from integrations.services.repository_sync import sync_repository
 from integrations.services.webhooks import intake, search
 from integrations.services.webhooks.details import fill_in
 from integrations.services.webhooks.drain import drain
+from integrations.telemetry.current import running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -208,6 +209,7 @@ def _work_on(
     lease = transitions.claim(run_id)
     if lease is None or recovery.give_up_if_fruitless(lease):
         return
+    running.about(run_id=run_id, team_id=lease.run.integration.team_id)
     with structlog.contextvars.bound_contextvars(
         run_id=run_id, team_id=lease.run.integration.team_id, attempt=lease.run.claim_count
     ):

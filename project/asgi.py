@@ -28,6 +28,7 @@ from integrations.live.admission import StreamAdmission  # noqa: E402
 from integrations.live.listener import listener  # noqa: E402
 from integrations.live.stream import closing  # noqa: E402
 from integrations.live.watch import watch  # noqa: E402
+from integrations.live.web_report import web_report  # noqa: E402
 
 if TYPE_CHECKING:
     from integrations.live.admission import Message, Receive, Send
@@ -51,11 +52,13 @@ async def _lifespan(receive: Receive, send: Send) -> None:
         if message["type"] == "lifespan.startup":
             listener.start()
             watch.start()
+            web_report.start()
             _end_streams_on(signal.SIGTERM, signal.SIGINT)
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
             await listener.stop()
             await watch.stop()
+            await asyncio.to_thread(web_report.stop)
             await send({"type": "lifespan.shutdown.complete"})
             return
 

@@ -1,4 +1,4 @@
-"""How the project logs: one line an event with its keys beside it, from structlog and from others."""
+"""How the project logs: one line an event with its keys, from structlog and from others."""
 
 from __future__ import annotations
 

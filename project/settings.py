@@ -147,6 +147,8 @@ DRAMATIQ_BROKER = {
         "integrations.broker.WorkerClient",
         "integrations.broker.StopSignal",
         "integrations.broker.LogOutcome",
+        "integrations.telemetry.worker_report.WorkerReport",
+        "integrations.telemetry.history.MessageHistory",
         "integrations.broker.SafeRetries",
         "dramatiq.middleware.CurrentMessage",
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import uuid4
 
 from django.utils import timezone
 from factory import LazyAttribute, LazyFunction, SelfAttribute, Sequence, SubFactory
@@ -11,6 +12,7 @@ from factory.django import DjangoModelFactory, Password
 from integrations.constants import (
     ConnectionKind,
     MemberRole,
+    MessageOutcome,
     RunKind,
     RunTrigger,
     TeamRole,
@@ -19,6 +21,7 @@ from integrations.models import (
     GitHubIntegration,
     IntegrationCredential,
     Membership,
+    MessageAttempt,
     SyncRun,
     Team,
     TeamInvitation,
@@ -127,3 +130,21 @@ class SyncRunFactory(DjangoModelFactory[SyncRun]):
     integration = SubFactory(GitHubIntegrationFactory)
     kind = RunKind.MEMBERS
     trigger = RunTrigger.MANUAL
+
+
+class MessageAttemptFactory(DjangoModelFactory[MessageAttempt]):
+    """A member sync's message that was worked on for 40 ms just now, and ended well."""
+
+    class Meta:
+        model = MessageAttempt
+
+    message_id = LazyFunction(lambda: str(uuid4()))
+    queue = "interactive"
+    actor = "sync_github_members_task"
+    outcome = MessageOutcome.DONE
+    arguments = '{"args": [1], "kwargs": {}}'
+    enqueued_at = LazyFunction(timezone.now)
+    started_at = LazyFunction(timezone.now)
+    finished_at = LazyFunction(timezone.now)
+    waited_ms = 5
+    ran_ms = 40

@@ -12,13 +12,20 @@ from django.utils import timezone
 
 from integrations.constants import RunTrigger
 from integrations.github.webhooks import Payload
-from integrations.models import DeliverySearch, HeldDeparture, InstallationRequest
+from integrations.models import (
+    DeliverySearch,
+    HeldDeparture,
+    InstallationRequest,
+    OperatorAct,
+    PausedQueue,
+)
 from integrations.services.runs import start_run
 from integrations.services.switching import switch_member
 from integrations.services.webhooks import intake
 from tests.factories import (
     GitHubIntegrationFactory,
     IntegrationCredentialFactory,
+    MessageAttemptFactory,
     TeamInvitationFactory,
     TeamMemberFactory,
     TrackedRepositoryFactory,
@@ -61,6 +68,9 @@ def rows(acme: Team, alice: User) -> list[str]:
     acme.outside_collaborators.create(github_id=1, github_username="ada")
     acme.verified_emails.create(github_id=1, email="ada@example.com")
     acme.organization_teams.create(github_id=1, name="Core", slug="a").people.create(github_id=1)
+    MessageAttemptFactory(actor="a")
+    OperatorAct.objects.create(by="alice", kind="pause", subject="webhooks")
+    PausedQueue.objects.create(queue="webhooks", paused_by=alice)
     token_hash = TeamInvitationFactory(team=acme, invited_by=alice).token_hash
     return [
         credential.encrypted_access_token,

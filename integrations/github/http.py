@@ -85,8 +85,10 @@ class GitHubClient:
         api_url: str,
         graphql_url: str | None = None,
         time_limits: TimeLimits = DEFAULT_TIME_LIMITS,
+        asker: str = "",
     ) -> None:
         self._token = token
+        self._asker = asker
         self._time_limits = time_limits
         self.api_url = api_url.rstrip("/")
         self.graphql_url = graphql_url or derive_graphql_url(api_url)
@@ -117,7 +119,12 @@ class GitHubClient:
     def _ask(self, method: str, path: str, payload: JSONObject | None) -> Answer:
         url = f"{self.api_url}{path}"
         raw = send(
-            method, url, headers=self._headers(), payload=payload, time_limits=self._time_limits
+            method,
+            url,
+            headers=self._headers(),
+            payload=payload,
+            time_limits=self._time_limits,
+            asker=self._asker,
         )
         return _read_rest(raw)
 
@@ -141,6 +148,7 @@ class GitHubClient:
             headers=self._headers(),
             payload={"query": query, "variables": variables},
             time_limits=self._time_limits,
+            asker=self._asker,
         )
         if raw.status in (502, 504):
             # How GraphQL's 10 s limit shows:
@@ -155,7 +163,12 @@ class GitHubClient:
             if not is_same_origin(url, self.api_url):
                 raise UnexpectedAnswer("an address elsewhere; the token was not sent there")
             raw = send(
-                "GET", url, headers=self._headers(), params=params, time_limits=self._time_limits
+                "GET",
+                url,
+                headers=self._headers(),
+                params=params,
+                time_limits=self._time_limits,
+                asker=self._asker,
             )
             location = raw.headers.get("Location", "")
             if raw.status not in _REDIRECTS or not location:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
 from typing import Final
@@ -57,6 +57,26 @@ class RawAnswer:
         return self.headers.get("X-GitHub-Request-Id", "")
 
 
+@dataclass(frozen=True)
+class Exchange:
+    """One request and how it ended, for whoever counts; `status` is None when no answer came."""
+
+    url: str
+    asker: str
+    status: int | None
+    took_s: float
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+_observers: list[Callable[[Exchange], None]] = []
+
+
+def observe(observer: Callable[[Exchange], None]) -> None:
+    """Tell this function of every exchange from now on; it must neither wait nor raise."""
+    if observer not in _observers:
+        _observers.append(observer)
+
+
 def send(
     method: str,
     url: str,
@@ -66,12 +86,16 @@ def send(
     payload: JSONObject | None = None,
     basic_auth: tuple[str, str] | None = None,
     time_limits: TimeLimits = DEFAULT_TIME_LIMITS,
+    asker: str = "",
 ) -> RawAnswer:
     """Send one request and read its answer. Follows nothing, repeats nothing.
 
-    Raises Unavailable when no whole answer came, UnexpectedAnswer when it is beyond all measure.
+    `asker` says whose budget it is, to those who observe. Raises Unavailable when no whole answer
+    came, UnexpectedAnswer when it is beyond all measure.
     """
-    ends_at = time.monotonic() + time_limits.total_s
+    begun_s = time.monotonic()
+    ends_at = begun_s + time_limits.total_s
+    answer: RawAnswer | None = None
     try:
         with _session().request(
             method,
@@ -84,14 +108,20 @@ def send(
             allow_redirects=False,
             stream=True,
         ) as response:
-            return RawAnswer(
+            answer = RawAnswer(
                 status=response.status_code,
                 headers=response.headers,
                 content=_read(response, ends_at=ends_at),
                 url=response.url,
             )
+            return answer
     except (requests.RequestException, urllib3.exceptions.HTTPError) as exc:
         raise Unavailable(f"no answer: {type(exc).__name__}") from exc
+    finally:
+        took_s = time.monotonic() - begun_s
+        status, seen = (answer.status, answer.headers) if answer is not None else (None, {})
+        for tell in _observers:
+            tell(Exchange(url=url, asker=asker, status=status, took_s=took_s, headers=seen))
 
 
 def _read(response: requests.Response, *, ends_at: float) -> bytes:

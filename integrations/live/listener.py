@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any, Final
 
 import structlog
@@ -106,7 +107,14 @@ def _deliver(published: dict[str, object]) -> None:
     else:
         event_id = int(str(published["pub_id"]))
         event = Event(channel, str(published["event_type"]), published["data"], id=event_id)
+        event.committed_at_s = published.get("committed_at_s")
         get_listener_manager().add_to_queues(channel, event)
+
+
+def lag_of(event: Event) -> float | None:
+    """Return how long ago an event's transaction was committed, in seconds, by our clocks."""
+    committed_at_s = getattr(event, "committed_at_s", None)
+    return None if committed_at_s is None else time.time() - float(committed_at_s)
 
 
 def have_streams_read_again(channel: str | None = None) -> None:

@@ -113,6 +113,7 @@ def publish_recheck(team_id: int) -> None:
 
 
 def _publish(render: Callable[[], LiveEvent]) -> None:
+    committed_at_s = time.time()
     try:
         event = render()
     except NOT_RENDERED:
@@ -124,6 +125,7 @@ def _publish(render: Callable[[], LiveEvent]) -> None:
             "event_type": event.type,
             "data": event.data,
             "pub_id": event.revision,
+            "committed_at_s": committed_at_s,
         }
     )
 

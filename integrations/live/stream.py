@@ -34,9 +34,10 @@ from django_eventstream.utils import (
 from django_eventstream.views import Listener, get_listener_manager
 
 from integrations.live.channels import channel_of
-from integrations.live.listener import have_streams_read_again, listener
+from integrations.live.listener import have_streams_read_again, lag_of, listener
 from integrations.live.reading import RowReader, in_reading_thread
 from integrations.live.watch import watch
+from integrations.live.web_report import web_report
 from integrations.models import Membership
 
 if TYPE_CHECKING:
@@ -205,6 +206,7 @@ class Viewer(Listener):  # type: ignore[misc]
             if event.id == self.sent_id + 1:
                 self.sent_id = event.id
                 chunk += self._encode(event.type, event.data)
+                web_report.note_sent(event.type, lag_s=lag_of(event))
             elif event.id > self.sent_id:
                 # One in between is missing, or still on its way: the rows have them all.
                 is_behind = True
@@ -226,6 +228,7 @@ class Viewer(Listener):  # type: ignore[misc]
         for event in news.events:
             self.sent_id = event.id
             chunk += self._encode(event.type, event.data)
+            web_report.note_sent(event.type, lag_s=None)
         self.sent_id = news.current_id
         if news.has_more:
             self.overflow = True

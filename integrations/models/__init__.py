@@ -13,6 +13,7 @@ from integrations.models.members import (
     PlannedChange,
     TeamMember,
 )
+from integrations.models.operations import MessageAttempt, OperatorAct, PausedQueue
 from integrations.models.organization_people import (
     OrganizationInvitation,
     OrganizationTeam,
@@ -33,10 +34,13 @@ __all__ = [
     "IntegrationCredential",
     "MemberChange",
     "Membership",
+    "MessageAttempt",
+    "OperatorAct",
     "OrganizationInvitation",
     "OrganizationTeam",
     "OrganizationTeamMember",
     "OutsideCollaborator",
+    "PausedQueue",
     "PlannedChange",
     "RepositoryAccess",
     "SavedMemberFilter",

@@ -71,8 +71,10 @@ class Connection(Protocol):
         """End the token at GitHub, as well as it goes; say whether GitHub did."""
 
 
-def client_for_token(token: str) -> GitHubClient:
-    return GitHubClient(token=token, api_url=settings.GITHUB_API_URL)
+def client_for_token(token: str, *, credential_id: int | None = None) -> GitHubClient:
+    """Return a client; what it asks is counted against the credential's budget."""
+    asker = "" if credential_id is None else str(credential_id)
+    return GitHubClient(token=token, api_url=settings.GITHUB_API_URL, asker=asker)
 
 
 def client_of_app() -> GitHubClient:

@@ -40,7 +40,8 @@ def credential_of(integration: GitHubIntegration) -> IntegrationCredential:
 
 def client_of(integration: GitHubIntegration) -> GitHubClient:
     """Make the client of an integration. Raises SyncRefused and CredentialUnreadable."""
-    return client_for_token(credential_of(integration).access_token)
+    credential = credential_of(integration)
+    return client_for_token(credential.access_token, credential_id=credential.pk)
 
 
 def check_access(client: GitHubClient, integration: GitHubIntegration) -> str:

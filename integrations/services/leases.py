@@ -16,6 +16,8 @@ from django.utils import timezone
 from integrations.constants import LEASE_LENGTH, PROGRESS_INTERVAL, SYNC_STATUS_SYNCING
 from integrations.live import publish
 from integrations.models import SyncRun, Team
+from integrations.telemetry import github_calls
+from integrations.telemetry.counters import counters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,6 +88,8 @@ def checkpoint(
     run.cursor, run.page_size, run.expected_count = cursor, page_size, expected_count
     run.fruitless_claim_count = 0
     fields: dict[str, Any] = {name: getattr(run, name) for name in counts}
+    github_calls.note_points(counts.get("point_count", 0))
+    counters.count("sync_pages", kind=run.kind)
     if lease.may_tell():
         fields["revision"] = run.revision = Team.objects.next_revision(run.integration.team_id)
         publish.run_on_commit(run)

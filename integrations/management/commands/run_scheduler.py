@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
+import uuid
 from typing import Any
 
 import structlog
@@ -16,6 +18,9 @@ from redis.exceptions import RedisError
 
 from integrations.constants import TICK_INTERVAL
 from integrations.tasks import send_due_work
+from integrations.telemetry import processes
+from integrations.telemetry.beat import Beat
+from integrations.telemetry.processes import Identity
 
 logger = structlog.get_logger(__name__)
 
@@ -36,8 +41,11 @@ class Command(BaseCommand):
             stopping = threading.Event()
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: stopping.set())
+            beat = Beat(Identity(str(uuid.uuid4()), processes.SCHEDULER), ticker.describe)
+            beat.start()
             logger.info("scheduler started", interval_s=TICK_INTERVAL.total_seconds())
             ticker.run(stopping)
+            beat.stop()
             logger.info("scheduler stopped")
 
 
@@ -46,6 +54,16 @@ class Ticker:
 
     def __init__(self) -> None:
         self._is_failing = False
+        self._ticked_at_s = 0.0
+        self._took_s = 0.0
+
+    def describe(self) -> dict[str, Any]:
+        """Return when the last look ended (as seconds), how long it took, and whether it failed."""
+        return {
+            "ticked_at": self._ticked_at_s,
+            "took_s": round(self._took_s, 3),
+            "is_failing": self._is_failing,
+        }
 
     def run(self, stopping: threading.Event) -> None:
         while not stopping.is_set():
@@ -55,6 +73,7 @@ class Ticker:
     def tick(self) -> None:
         """Send what is due; a database or a queue that is away is for the next tick."""
         close_old_connections()
+        begun_s = time.time()
         try:
             send_due_work()
         except (DatabaseError, InterfaceError, RedisError) as exc:
@@ -65,3 +84,5 @@ class Ticker:
             if self._is_failing:
                 logger.info("tick works again")
             self._is_failing = False
+        self._ticked_at_s = time.time()
+        self._took_s = self._ticked_at_s - begun_s

@@ -1,0 +1,68 @@
+"""What a web process tells of its streams: how many are open, what they carry, who hears Redis."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any
+
+from django_eventstream.views import get_listener_manager
+
+from integrations.live.listener import listener
+from integrations.telemetry import processes
+from integrations.telemetry.beat import Beat
+from integrations.telemetry.counters import counters
+from integrations.telemetry.processes import Identity
+
+
+class WebReport:
+    """Counts what the streams of this process sent; its beat tells of it.
+
+    The state holds `streams`, `watchers` (operators who look at /ops/), `events_a_second`,
+    `listener_connected` and `listener_since` (an instant, as seconds).
+    """
+
+    def __init__(self) -> None:
+        self._beat: Beat | None = None
+        self._sent_count = 0
+        self._told_at_s = time.monotonic()
+        self.watcher_count = 0
+
+    def start(self) -> None:
+        """Start the beat, once."""
+        if self._beat is None:
+            self._beat = Beat(Identity(str(uuid.uuid4()), processes.WEB), self.describe)
+            self._beat.start()
+
+    def stop(self) -> None:
+        if self._beat is not None:
+            self._beat.stop()
+            self._beat = None
+
+    def note_sent(self, event_type: str, *, lag_s: float | None) -> None:
+        """Count an event that a stream sends; `lag_s` is how long ago it was committed."""
+        self._sent_count += 1
+        counters.count("stream_events", type=event_type)
+        if lag_s is not None:
+            counters.observe("event_lag_seconds", max(0.0, lag_s))
+
+    def describe(self) -> dict[str, Any]:
+        """Return the state; see the class."""
+        now_s = time.monotonic()
+        passed_s, self._told_at_s = max(0.001, now_s - self._told_at_s), now_s
+        sent_count, self._sent_count = self._sent_count, 0
+        if sent_count:
+            counters.count_over_time("stream events", sent_count)
+        manager = get_listener_manager()
+        with manager.lock:
+            stream_count = sum(len(viewers) for viewers in manager.listeners_by_channel.values())
+        return {
+            "streams": stream_count,
+            "watchers": self.watcher_count,
+            "events_a_second": round(sent_count / passed_s, 1),
+            "listener_connected": listener.is_connected,
+            "listener_since": listener.since.timestamp(),
+        }
+
+
+web_report = WebReport()
