@@ -140,6 +140,8 @@ class RunFigures:
     stalled_count: int
     failed_count: int  # last day, without the cancelled
     completed_count: int  # last day
+    # Of the pending, those whose message went and that no worker has answered.
+    unanswered_count: int
     lines: tuple[RunLine, ...]  # active ones, the stalled first, then by age; at most 50
     causes: tuple[RunGroup, ...]
 

@@ -10,6 +10,8 @@ from django.db.models import Max, Q
 
 from integrations.constants import (
     INVITATION_KEPT_FOR,
+    MESSAGES_KEPT_FOR,
+    OPERATOR_ACTS_KEPT_FOR,
     PREVIEW_KEPT_FOR,
     PRUNE_BATCH_SIZE,
     PRUNE_INTERVAL,
@@ -18,6 +20,8 @@ from integrations.constants import (
 from integrations.models import (
     GitHubIntegration,
     MemberChange,
+    MessageAttempt,
+    OperatorAct,
     PlannedChange,
     SyncRun,
     TeamInvitation,
@@ -54,7 +58,10 @@ def prune(now: datetime) -> int:
                 GitHubIntegration.objects.filter(pk=integration.pk).update(next_prune_at=now)
     deliveries = WebhookDelivery.objects.filter(received_at__lt=now - WEBHOOK_KEPT_FOR)
     invitations = TeamInvitation.objects.filter(expires_at__lt=now - INVITATION_KEPT_FOR)
-    deleted_count += _delete_batch(deliveries) + _delete_batch(invitations)
+    attempts = MessageAttempt.objects.filter(finished_at__lt=now - MESSAGES_KEPT_FOR)
+    acts = OperatorAct.objects.filter(at__lt=now - OPERATOR_ACTS_KEPT_FOR)
+    for rows in (deliveries, invitations, attempts, acts):
+        deleted_count += _delete_batch(rows)
     if deleted_count:
         logger.info("history pruned", row_count=deleted_count)
     return deleted_count
