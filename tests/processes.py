@@ -81,7 +81,7 @@ class Valkey:
     def hanging(self) -> Iterator[None]:
         """Have it take connections and answer nothing meanwhile (SIGSTOP)."""
         with redis.Redis.from_url(self.url) as client:
-            pid: int = client.info("server")["process_id"]  # type: ignore[index]
+            pid: int = client.info("server")["process_id"]
         os.kill(pid, signal.SIGSTOP)
         try:
             yield
