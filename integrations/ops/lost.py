@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from integrations.constants import MessageOutcome
+from integrations.constants import PROCESS_KEPT_FOR, MessageOutcome
 from integrations.models import MessageAttempt
 from integrations.telemetry import processes
 from integrations.telemetry.counters import counters
@@ -34,7 +34,7 @@ def write_down(now: datetime) -> int:
     lost_count = 0
     for report in processes.read_processes(client):
         is_dead = report.kind == processes.WORKER and report.is_gone(now)
-        kept_s = int(processes.PROCESS_KEPT_FOR.total_seconds())
+        kept_s = int(PROCESS_KEPT_FOR.total_seconds())
         if is_dead and client.set(key(f"lost:{report.id}"), 1, nx=True, ex=kept_s):
             lost_count += _write(report)
     return lost_count

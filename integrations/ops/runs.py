@@ -90,7 +90,7 @@ def find_runs(
     Unknown values find nothing.
     """
     if state == FAILED or cause:
-        rows = SyncRun.objects.filter(
+        rows: QuerySet[Any] = SyncRun.objects.filter(
             finished_at__gt=now - LOOK_BACK, status=SYNC_STATUS_ERROR
         ).annotate(state=Value(FAILED), stood_since=Coalesce("finished_at", "created_at"))
         rows = rows.filter(error_code=cause) if cause else rows.exclude(error_code=CANCELLED)

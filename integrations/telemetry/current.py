@@ -16,6 +16,7 @@ class CurrentWork:
     queue: str
     arguments: str
     started_at: datetime
+    number: int = 1
     run_id: int | None = None
     team_id: int | None = None
 

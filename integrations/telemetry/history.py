@@ -66,6 +66,8 @@ class MessageHistory(Middleware):
                 queue=message.queue_name,
                 arguments=arguments_of(message),
                 started_at=timezone.now(),
+                # The retries count this attempt before they are asked what became of it.
+                number=int(message.options.get("retries", 0)) + 1,
             )
         )
         if is_to_be_skipped(message.message_id):
@@ -120,7 +122,7 @@ class MessageHistory(Middleware):
             message_id=message.message_id[:36],
             queue=message.queue_name[:60],
             actor=message.actor_name[:100],
-            number=_number(message, outcome),
+            number=1 if work is None else work.number,
             outcome=outcome,
             arguments=arguments_of(message),
             options=_options_of(message),
@@ -177,12 +179,6 @@ def _keep_in_dead_letter(broker: Broker, message: MessageProxy) -> None:
 def _options_of(message: MessageProxy) -> str:
     kept = {name: value for name, value in message.options.items() if name not in _PLACE_OPTIONS}
     return masked(json.dumps(kept, default=repr))[:ARGUMENTS_LENGTH]
-
-
-def _number(message: MessageProxy, outcome: MessageOutcome) -> int:
-    """Return which attempt this was; the retries have counted this one already when it failed."""
-    retries = int(message.options.get("retries", 0))
-    return retries if outcome == MessageOutcome.RETRIED else retries + 1
 
 
 def _now_ms() -> int:
