@@ -17,7 +17,7 @@ run: $(VENV)/run.stamp ## Run the product with a demo account; Ctrl-C ends it
 	@exec $(BIN)/python manage.py run_stack $(RUN_ARGS)
 
 test: $(VENV)/dev.stamp ## Run the tests (TEST_ARGS="tests/test_views.py -x" for some of them)
-	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) $(TEST_ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal $(TEST_ARGS)
 
 lint: $(VENV)/dev.stamp ## Check style, types, templates, import direction and migrations
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

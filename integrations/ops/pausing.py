@@ -6,7 +6,7 @@ that set from the rows: whatever Redis forgets or missed is right again within a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from django.db import transaction
@@ -20,6 +20,8 @@ from integrations.telemetry.redis_clients import key, telemetry_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    import redis
 
     from integrations.models import User
 
@@ -62,6 +64,12 @@ def resume(queue: str, person: User | None) -> bool:
 def paused() -> dict[str, PausedQueue]:
     """Return the paused queues, each with its row: by whom, and since when."""
     return {row.queue: row for row in PausedQueue.objects.select_related("paused_by")}
+
+
+def told(client: redis.Redis) -> frozenset[str]:
+    """Return the queues that workers were told are paused. Raises redis.RedisError."""
+    found: Any = client.smembers(key(PAUSED_KEY))
+    return frozenset(name.decode() for name in found)
 
 
 def tell_workers() -> None:

@@ -5,7 +5,7 @@ The queue is compared with the rows here, and with what the workers say they hol
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from integrations.constants import QUEUE_INTERACTIVE
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         QueueFigures,
         Snapshot,
     )
+    from integrations.ops.queues import StuckAcks
 
 BAD: Final = "bad"
 WARN: Final = "warn"
@@ -33,11 +34,12 @@ BUDGET_PERCENT: Final = 10
 LISTENER_AWAY_S: Final = 5
 
 
-def problems_of(snapshot: Snapshot) -> tuple[Problem, ...]:
-    """Return what is wrong, the worst first."""
+def problems_of(snapshot: Snapshot, stuck: Iterable[StuckAcks] = ()) -> tuple[Problem, ...]:
+    """Return what is wrong, the worst first. `stuck` is what hangs with workers."""
     found = [
         *_unreadable(snapshot),
         *_of_workers(snapshot),
+        *map(_of_stuck, stuck),
         *_of_schedulers(snapshot),
         *_of_webs(snapshot),
         *_of_queues(snapshot),
@@ -74,6 +76,19 @@ def _of_workers(snapshot: Snapshot) -> Iterator[Problem]:
                 "Restart this worker: its consumer thread died. What it runs goes on elsewhere.",
                 worker.name, "#workers",
             )  # fmt: skip
+
+
+def _of_stuck(stuck: StuckAcks) -> Problem:
+    whose = stuck.process_name or "a process that is not in the register any more"
+    mend = (
+        "Dramatiq gives them back by itself, about a minute after the last word of that process."
+        if stuck.is_gone
+        else "Restart this worker: it fetched them and will not work on them. Runs go on elsewhere."
+    )
+    return Problem(
+        "stuck_acks", WARN, f"{stuck.count:,} messages of {stuck.queue} hang with {whose}.", mend,
+        whose, "#workers",
+    )  # fmt: skip
 
 
 def _gone(process: ProcessFigures) -> Problem:

@@ -20,6 +20,7 @@ from integrations.ops.figures import (
     Snapshot,
 )
 from integrations.ops.problems import problems_of
+from integrations.ops.queues import StuckAcks
 
 NOW = timezone.now()
 DEPTH = QueueDepth("interactive", 0, 0, 0, 0, None, 0)
@@ -118,6 +119,15 @@ def test_each_is_told_with_what_to_do(code: str, snapshot: Snapshot) -> None:
 )
 def test_what_will_pass_by_itself_is_none(snapshot: Snapshot) -> None:
     assert problems_of(snapshot) == ()
+
+
+@pytest.mark.parametrize(("is_gone", "mend"), [(True, "by itself"), (False, "Restart this worker")])
+def test_messages_that_hang_with_a_worker_are_told(is_gone: bool, mend: str) -> None:
+    stuck = StuckAcks("1", "host:6", "webhooks", 3, 90.0, is_gone)
+    [problem] = problems_of(WELL, [stuck])
+    assert problem.code == "stuck_acks"
+    assert problem.sentence == "3 messages of webhooks hang with host:6."
+    assert mend in problem.mend
 
 
 def test_the_worst_stands_first() -> None:
