@@ -75,6 +75,4 @@ def pieces_of(snapshot: Snapshot) -> dict[str, str]:
     """Render every piece, in English, with no request: no token, no person."""
     context = context_of(snapshot)
     with translation.override("en"):
-        return {
-            name: render_to_string(f"ops/partials/{name}.html", context) for name in PIECES
-        }
+        return {name: render_to_string(f"ops/partials/{name}.html", context) for name in PIECES}

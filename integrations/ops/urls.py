@@ -12,7 +12,9 @@ urlpatterns = [
     path("live/", ops_live, name="ops_live"),
     path("queues/<str:queue>/pause/", queues.ops_queue_pause, name="ops_queue_pause"),
     path("queues/<str:queue>/resume/", queues.ops_queue_resume, name="ops_queue_resume"),
-    path("processes/<str:process_id>/forget/", queues.ops_process_forget, name="ops_process_forget"),
+    path(
+        "processes/<str:process_id>/forget/", queues.ops_process_forget, name="ops_process_forget"
+    ),
     path("runs/", runs.ops_runs, name="ops_runs"),
     path("runs/<int:run_id>/retry/", runs.ops_run_retry, name="ops_run_retry"),
     path("runs/<int:run_id>/cancel/", runs.ops_run_cancel, name="ops_run_cancel"),

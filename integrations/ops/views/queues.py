@@ -59,4 +59,3 @@ def ops_process_forget(request: OperatorRequest, process_id: str) -> HttpRespons
             acts.note(request.user, OperatorActKind.FORGET, request.POST.get("name") or process_id)
         messages.success(request, "The process is forgotten.")
     return redirect("ops")
-
