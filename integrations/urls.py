@@ -155,6 +155,7 @@ urlpatterns = [
     path("github/setup/", app_installation.github_app_setup, name="github_app_setup"),
     path("invitations/<slug:token>/", team_invitations.team_invitation, name="team_invitation"),
     path("t/<slug:team_slug>/", include(team_patterns)),
+    path("ops/", include("integrations.ops.urls")),
 ]
 if settings.DEBUG:
     urlpatterns += [path("styleguide/", styleguide.styleguide, name="styleguide")]

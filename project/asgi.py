@@ -29,6 +29,7 @@ from integrations.live.listener import listener  # noqa: E402
 from integrations.live.stream import closing  # noqa: E402
 from integrations.live.watch import watch  # noqa: E402
 from integrations.live.web_report import web_report  # noqa: E402
+from integrations.ops.stream import sampler  # noqa: E402
 
 if TYPE_CHECKING:
     from integrations.live.admission import Message, Receive, Send
@@ -58,6 +59,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
         elif message["type"] == "lifespan.shutdown":
             await listener.stop()
             await watch.stop()
+            await sampler.stop()
             await asyncio.to_thread(web_report.stop)
             await send({"type": "lifespan.shutdown.complete"})
             return

@@ -15,7 +15,7 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Application: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
-STREAM_PATH: Final = re.compile(r"/t/[^/]+/live/?\Z")
+STREAM_PATH: Final = re.compile(r"/(?:t/[^/]+|ops)/live/?\Z")
 # Between the request and the first byte each needs a thread and a database connection.
 ADMITTED_AT_ONCE: Final = 12
 

@@ -110,10 +110,10 @@ def _read(channel: str, after_id: int | None, user_ids: Iterable[int]) -> News:
 async def in_reading_thread(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Call a function that reads the database, in one of the few threads made for it."""
     call = partial(function, *args, **kwargs)
-    return await asyncio.get_running_loop().run_in_executor(_threads, _and_give_back, call)
+    return await asyncio.get_running_loop().run_in_executor(_threads, and_give_back, call)
 
 
-def _and_give_back(call: Callable[[], R]) -> R:
+def and_give_back(call: Callable[[], R]) -> R:
     """Call, and give the connection back to PostgreSQL's pool.
 
     SQLite has no pool, and opening its file costs more than the queries: these few threads keep

@@ -41,7 +41,7 @@ from integrations.live.web_report import web_report
 from integrations.models import Membership
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from django.http import HttpRequest, HttpResponseBase
 
@@ -65,11 +65,15 @@ class _Closing:
 
     def __init__(self) -> None:
         self.is_set = False
+        # Called at the beginning of the end, to have other streams look here as well.
+        self.wakers: list[Callable[[], None]] = []
         self._turn_count = 0
 
     def begin(self) -> None:
         self.is_set = True
         have_streams_read_again()
+        for wake in self.wakers:
+            wake()
 
     async def wait_for_turn(self) -> None:
         self._turn_count += 1
@@ -159,18 +163,18 @@ async def _stream(admitted: _Admitted) -> AsyncIterator[str]:
             if chunk:
                 yield chunk
         if viewer.is_over:
-            yield _come_back()
+            yield come_back()
         if closing.is_set:
-            yield _come_back()
+            yield come_back()
             await closing.wait_for_turn()
     except DatabaseFailure:
         # The reader has said so, once for all streams that asked.
-        yield _come_back()
+        yield come_back()
     finally:
         manager.remove_listener(viewer)
 
 
-def _come_back() -> str:
+def come_back() -> str:
     return f"retry: {random.randint(*RETRY_MS)}\n\n"
 
 

@@ -7,11 +7,16 @@ beside each of these a hash of the payloads.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import dramatiq
 from django.conf import settings
 
 from integrations.constants import QUEUES
+from integrations.telemetry.redis_clients import key, telemetry_client
+
+# In the telemetry's database: a queue that later code drops is still looked at.
+QUEUES_KEY = "queues"
 
 
 @dataclass(frozen=True)
@@ -58,3 +63,13 @@ def declared_queues() -> list[str]:
     """Return the queues that this code knows of, the product's own first."""
     others = dramatiq.get_broker().get_declared_queues() - set(QUEUES)
     return [*QUEUES, *sorted(others)]
+
+
+def known_queues() -> list[str]:
+    """Return the declared queues, and those that a ticker once declared (`ops/pausing.py`).
+
+    Raises redis.RedisError.
+    """
+    declared = declared_queues()
+    found: Any = telemetry_client().smembers(key(QUEUES_KEY))
+    return [*declared, *sorted({name.decode() for name in found} - set(declared))]

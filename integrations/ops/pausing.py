@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from integrations.constants import OperatorActKind
 from integrations.models import PausedQueue
 from integrations.ops import acts
-from integrations.ops.broker_keys import declared_queues
+from integrations.ops.broker_keys import QUEUES_KEY, declared_queues
 from integrations.telemetry.redis_clients import key, telemetry_client
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 logger = structlog.get_logger(__name__)
 
 PAUSED_KEY = "paused"
-# What the ticker knows of: a queue that later code drops is still looked at.
-QUEUES_KEY = "queues"
 
 
 def pause(queue: str, person: User | None) -> bool:
