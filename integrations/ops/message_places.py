@@ -6,15 +6,14 @@ Without a filter the order in Redis answers at once. With one, the payloads are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.utils import timezone
 
 from integrations.ops.broker_keys import QueueKeys, acks_prefix, heartbeats_key, known_queues
 from integrations.ops.message_scan import Criteria, Found, Progress, scan
 from integrations.ops.message_shapes import DEAD, DELAYED, READY, RETRYING, MessageRef
-from integrations.ops.payloads import decoded, haystack_of
+from integrations.ops.payloads import decoded, is_said_in
 from integrations.ops.subjects import RUN, token_of, tokens_of_team
 from integrations.telemetry import processes
 from integrations.telemetry.redis_clients import broker_client, telemetry_client
@@ -45,8 +44,7 @@ return found
 """
 
 
-@dataclass(frozen=True)
-class Located:
+class Located(NamedTuple):
     """A message's place."""
 
     ref: MessageRef
@@ -163,7 +161,7 @@ def is_match(raw: bytes, criteria: Criteria) -> bool:
         is_about = criteria.actor in payload.actor.lower() and (
             criteria.tokens is None or token_of(payload.actor, payload.args) in criteria.tokens
         )
-    return is_about and (not criteria.text or criteria.text in haystack_of(raw))
+    return is_about and (not criteria.text or is_said_in(raw, criteria.text))
 
 
 def _matches(queue: str, place: str, criteria: Criteria, progress: Progress) -> list[Found]:
@@ -171,7 +169,7 @@ def _matches(queue: str, place: str, criteria: Criteria, progress: Progress) -> 
     if progress.is_over():
         return []
     found = scan(queue, place, criteria, progress=progress, wants_payload=bool(criteria.text))
-    return [one for one in found if not criteria.text or criteria.text in haystack_of(one.raw)]
+    return [one for one in found if not criteria.text or is_said_in(one.raw, criteria.text)]
 
 
 def _located(found: Found, state: str) -> Located:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from integrations.ops.broker_keys import QueueKeys
 from integrations.ops.message_shapes import DEAD, READY
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # A chunk keeps Redis busy for about 4 ms. Lua can't unpack more than some 8,000 at once.
 CHUNK_SIZE: Final = 2_000
+# One whose payloads come here is smaller: each of them may still have to be decoded.
+PAYLOAD_CHUNK_SIZE: Final = 500
 # Letters and digits stand in JSON as they are; anything else may be escaped there.
 _PLAIN: Final = re.compile(r"[0-9A-Za-z]+")
 
@@ -121,8 +123,7 @@ class Criteria:
         return [self.actor, kinds, tokens, str(len(self.needles)), *self.needles]
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """One match, where it lies."""
 
     queue: str
@@ -160,6 +161,8 @@ def scan(
     seen: set[bytes] = set()
     for read_count, matches in _chunks(queue, place, criteria, wants_payload=wants_payload):
         for key, raw, *figures in matches:
+            if wants_payload and progress.is_over():
+                return
             if key not in seen:
                 seen.add(key)
                 yield Found(queue, key.decode(), raw, tuple(float(one or 0) for one in figures))
@@ -174,8 +177,9 @@ def _chunks(
     order, payloads, kind = _place(queue, place)
     arguments = ["1" if wants_payload else "0", *criteria.arguments]
     width = _WIDTHS[kind]
+    size = PAYLOAD_CHUNK_SIZE if wants_payload else CHUNK_SIZE
     client, number, is_last = broker_client(), 0, False
-    first, last = _range(kind, 0)
+    first, last = _range(kind, 0, size)
     while not is_last:
         answer: Any = client.eval(_SCAN, 2, order, payloads, kind, first, last, *arguments)
         read_count, cursor, flat = answer
@@ -185,7 +189,7 @@ def _chunks(
         if kind == "hash":
             first, is_last = cursor.decode(), int(cursor) == 0
         else:
-            (first, last), is_last = _range(kind, number), read_count < CHUNK_SIZE
+            (first, last), is_last = _range(kind, number, size), read_count < size
 
 
 def _place(queue: str, place: str) -> tuple[str, str, str]:
@@ -198,12 +202,12 @@ def _place(queue: str, place: str) -> tuple[str, str, str]:
     return keys.delayed, keys.delayed_payloads, "hash"
 
 
-def _range(kind: str, number: int) -> tuple[str, str]:
+def _range(kind: str, number: int, size: int) -> tuple[str, str]:
     """Return the bounds of a chunk; for a hash its first cursor, and how many to read."""
     if kind == "list":
-        bounds = -(number + 1) * CHUNK_SIZE, -number * CHUNK_SIZE - 1
+        bounds = -(number + 1) * size, -number * size - 1
     elif kind == "zset":
-        bounds = number * CHUNK_SIZE, (number + 1) * CHUNK_SIZE - 1
+        bounds = number * size, (number + 1) * size - 1
     else:
-        bounds = 0, CHUNK_SIZE
+        bounds = 0, size
     return str(bounds[0]), str(bounds[1])

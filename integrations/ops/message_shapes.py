@@ -6,7 +6,7 @@ Durations are seconds, instants are aware. Knows neither Redis nor rows.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -47,8 +47,7 @@ class MessageQuery:
         return bool(self.actor or self.text or self.team or self.run is not None)
 
 
-@dataclass(frozen=True)
-class MessageRef:
+class MessageRef(NamedTuple):
     """Where a message lies at the broker: enough to act on it."""
 
     queue: str

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 logger = structlog.get_logger(__name__)
 
 # Of the two seconds that a page has.
-BUDGET_S: Final = 1.2
+BUDGET_S: Final = 1.0
 NOTHING_SEARCHED: Final = MessagePage((), total_count=0, is_complete=False, searched_count=0)
 
 
@@ -200,7 +200,7 @@ def _searched(message_id: str, queues: Sequence[str], progress: Progress) -> Loc
                 if _is_it(one.raw, message_id):
                     died_at_ms = one.figures[0] if place == DEAD else None
                     ref = MessageRef(queue, place, one.key)
-                    return replace(_located(ref, one.raw), died_at_ms=died_at_ms)
+                    return _located(ref, one.raw)._replace(died_at_ms=died_at_ms)
     return None
 
 
@@ -213,7 +213,7 @@ def _located(ref: MessageRef, raw: bytes) -> Located:
     """Return a message's place, the delayed ones told apart."""
     payload = decoded(raw)
     if ref.state == DELAYED and payload is not None and payload.retry_count:
-        ref = replace(ref, state=RETRYING)
+        ref = ref._replace(state=RETRYING)
     return Located(ref, raw=raw)
 
 

@@ -16,6 +16,7 @@ from integrations.constants import (
     ACTIVE_RUN_STATUSES,
     MAX_FRUITLESS_CLAIMS,
     MAX_WAITS,
+    QUEUE_OF_TRIGGER,
     REFRESH_WAIT,
     RESEND_AFTER,
     RESEND_AFTER_MAX,
@@ -29,7 +30,7 @@ from integrations.github.errors import (
     RateLimited,
     SamlRequired,
 )
-from integrations.models import CredentialUnreadable, SyncRun
+from integrations.models import CredentialUnreadable, PausedQueue, SyncRun
 from integrations.services import credentials, transitions
 from integrations.services.connections import SyncRefused
 from integrations.services.credentials import Refreshing
@@ -117,9 +118,14 @@ def take_runs_to_send(now: datetime, *, limit: int = 500) -> list[SyncRun]:
     """Return the runs that need a message now, each taken by one ticker only.
 
     Those are: pending runs whose message never went or got lost, runs whose lease ran out with
-    their worker, and runs whose wait is over. The taking is a conditional UPDATE.
+    their worker, and runs whose wait is over. Not those of paused queues: they are due when
+    operators resume the queue. The taking is a conditional UPDATE.
     """
     candidates = SyncRun.objects.filter(_needs_message(now)).order_by("pk")
+    paused = set(PausedQueue.objects.values_list("queue", flat=True))
+    if paused:
+        held_back = [trigger for trigger, queue in QUEUE_OF_TRIGGER.items() if queue in paused]
+        candidates = candidates.exclude(trigger__in=held_back)
     taken = []
     for pk, enqueued_at, send_count in candidates.values_list("pk", "enqueued_at", "send_count")[
         :limit

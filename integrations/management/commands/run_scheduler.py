@@ -17,6 +17,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 from redis.exceptions import RedisError
 
 from integrations.constants import TICK_INTERVAL
+from integrations.ops import pausing
 from integrations.tasks import send_due_work
 from integrations.telemetry import processes
 from integrations.telemetry.beat import Beat
@@ -76,6 +77,7 @@ class Ticker:
         begun_s = time.time()
         try:
             send_due_work()
+            pausing.tell_workers()
         except (DatabaseError, InterfaceError, RedisError) as exc:
             if not self._is_failing:
                 logger.warning("tick failed, will go on trying", error=str(exc))
