@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from django.conf import settings as django_settings
-from django.test import Client
+from django.template.loader import render_to_string
+from django.test import Client, RequestFactory
 from django.urls import reverse
 from dramatiq import Message
-from dramatiq.brokers.redis import RedisBroker
 
 from integrations import tasks
 from integrations.constants import QUEUE_SCHEDULED, OperatorActKind, RunTrigger
 from integrations.models import OperatorAct, PausedQueue, User
-from integrations.ops import broker_acts, messages
+from integrations.ops import messages
 from integrations.ops.broker_keys import QueueKeys
 from integrations.ops.message_shapes import DEAD, READY, MessageQuery
-from integrations.ops.pieces import PIECES, pieces_of
-from integrations.ops.views.access import COOKIE
+from integrations.ops.pieces import PIECES, context_of, pieces_of
+from integrations.ops.views.access import COOKIE, unavailable, was_operator
+from integrations.ops.views.dashboard import ops_without_database
 from integrations.services import transitions
 from integrations.services.runs import start_run
 from integrations.telemetry.redis_clients import broker_client
@@ -90,7 +91,7 @@ def put_dead(count: int = 1, *, payload: bytes | None = None) -> list[str]:
         held = client.hget(keys.ready_payloads, key)
         client.hdel(keys.ready_payloads, key)
         client.hset(keys.dead_payloads, key, payload or held or b"")
-        client.zadd(keys.dead, {key: 1_700_000_000_000 + number})
+        client.zadd(keys.dead, {key: time.time() * 1000})
         ids.append(message.message_id if payload is None else key)
     return ids
 
@@ -156,7 +157,13 @@ class TestDashboard:
 
     @pytest.mark.parametrize(
         "sample",
-        [samples.full, samples.calm, samples.empty, samples.without_redis, samples.without_database],
+        [
+            samples.full,
+            samples.calm,
+            samples.empty,
+            samples.without_redis,
+            samples.without_database,
+        ],
     )
     def test_every_piece_holds_whatever_is_known(self, sample: Any) -> None:
         for name, html in pieces_of(sample()).items():
@@ -194,10 +201,58 @@ class TestDashboard:
         assert cookie["max-age"] == 3600
 
 
-class TestQueues:
-    def test_pause_and_resume_are_done_and_written_down(
-        self, operator: Client, olga: User
+class TestWithoutDatabase:
+    """What is answered once it is known to be away; that it is comes from ops/reachability.py."""
+
+    def ask(self, query: str = "", **cookies: str) -> HttpResponse:
+        request = RequestFactory().get(f"/ops/{query}")
+        request.COOKIES.update(cookies)
+        return ops_without_database(request)
+
+    def cookies_of(self, operator: Client) -> dict[str, str]:
+        operator.get(reverse("ops"))
+        return {name: morsel.value for name, morsel in operator.cookies.items()}
+
+    def test_an_operator_of_this_hour_sees_what_redis_tells_and_cannot_act(
+        self, operator: Client
     ) -> None:
+        cookies = self.cookies_of(operator)
+        response = self.ask(**cookies)
+        page = words_of(response)
+        assert response.status_code == 200
+        assert "Rollcall can't reach its database." in page
+        assert "<form" not in page
+        assert words_of(self.ask("?fragment=1", **cookies)).count("data-fragment") == len(PIECES)
+
+    def test_nobody_else_sees_anything(self, operator: Client) -> None:
+        cookies = self.cookies_of(operator)
+        another = {**cookies, django_settings.SESSION_COOKIE_NAME: "another"}
+        forged = {**cookies, COOKIE: cookies[COOKIE][:-1] + "x"}
+        signed_out = {COOKIE: cookies[COOKIE]}
+        for given in ({}, another, forged, signed_out):
+            response = self.ask(**given)
+            assert response.status_code == 503
+            assert "Rollcall can't reach its database" in words_of(response)
+            assert response.headers["Retry-After"] == "5"
+
+    def test_nobody_is_asked_who_they_are(
+        self, operator: Client, django_assert_num_queries: Any
+    ) -> None:
+        cookies = self.cookies_of(operator)
+        with django_assert_num_queries(0):
+            unavailable(RequestFactory().get("/ops/"))
+            render_to_string("ops/read_only.html", context_of(samples.without_database()))
+            assert was_operator_of(cookies)
+
+
+def was_operator_of(cookies: dict[str, str]) -> bool:
+    request = RequestFactory().get("/ops/")
+    request.COOKIES.update(cookies)
+    return was_operator(request)
+
+
+class TestQueues:
+    def test_pause_and_resume_are_done_and_written_down(self, operator: Client, olga: User) -> None:
         operator.post(reverse("ops_queue_pause", args=["scheduled"]))
         assert PausedQueue.objects.get().paused_by == olga
         response = operator.post(reverse("ops_queue_resume", args=["scheduled"]), follow=True)
