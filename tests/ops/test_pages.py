@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from django.conf import settings as django_settings
+from django.http import HttpResponse
 from django.template.loader import render_to_string
 from django.test import Client, RequestFactory
 from django.urls import reverse
@@ -28,7 +29,7 @@ from tests.factories import GitHubIntegrationFactory, MessageAttemptFactory, Use
 from tests.ops import samples
 
 if TYPE_CHECKING:
-    from django.http import HttpResponse
+    from django.http import HttpResponseBase
 
     from integrations.models import GitHubIntegration, SyncRun, Team
     from tests.processes import Valkey
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db
 
 GET: Final = ("ops", "ops_runs", "ops_messages", "ops_acts", "ops_live")
-POST: Final = (
+POST: Final[tuple[tuple[str, list[Any]], ...]] = (
     ("ops_queue_pause", ["scheduled"]),
     ("ops_queue_resume", ["scheduled"]),
     ("ops_process_forget", ["some-process"]),
@@ -96,7 +97,8 @@ def put_dead(count: int = 1, *, payload: bytes | None = None) -> list[str]:
     return ids
 
 
-def words_of(response: HttpResponse) -> str:
+def words_of(response: HttpResponseBase) -> str:
+    assert isinstance(response, HttpResponse)
     return response.content.decode()
 
 
@@ -350,7 +352,8 @@ class TestMessages:
 @pytest.mark.usefixtures("broker")
 class TestMessageActs:
     def act(self, operator: Client, **fields: Any) -> HttpResponse:
-        response: Any = operator.post(reverse("ops_messages_act"), fields)
+        response = operator.post(reverse("ops_messages_act"), fields)
+        assert isinstance(response, HttpResponse)
         return response
 
     def specs(self, state: str) -> list[str]:
