@@ -118,13 +118,13 @@ class Sampler(ProcessTask):
 
     def response_to(self, operator: Operator) -> StreamingHttpResponse:
         """Answer a request with the stream of samples, from the next one on."""
-        stream = self._stream(operator)
+        stream = self.stream(operator)
         response = StreamingHttpResponse(stream, content_type="text/event-stream")
         response.headers["Cache-Control"] = "no-cache, no-transform, no-store"
         response.headers["X-Accel-Buffering"] = "no"
         return response
 
-    async def _stream(self, operator: Operator) -> AsyncIterator[str]:
+    async def stream(self, operator: Operator) -> AsyncIterator[str]:
         watcher = Watcher(operator)
         self._watchers.add(watcher)
         self._count()

@@ -63,8 +63,7 @@ def live_address(stack: Stack, integration: GitHubIntegration) -> str:
 class RawStream:
     """A stream by its socket alone: a few hundred of these cost a test no threads."""
 
-    def __init__(self, stack: Stack, integration: GitHubIntegration, cookie: str) -> None:
-        path = live_address(stack, integration).removeprefix(stack.url)
+    def __init__(self, stack: Stack, path: str, cookie: str) -> None:
         self._socket = socket.create_connection(("127.0.0.1", stack.port), timeout=30)
         self._socket.sendall(
             f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n\r\n".encode()
@@ -94,8 +93,9 @@ def open_many(
 ) -> list[RawStream]:
     with stack.browser_session(user) as session:
         cookie = "; ".join(f"{name}={value}" for name, value in session.cookies.items())
+    path = live_address(stack, integration).removeprefix(stack.url)
     with ThreadPoolExecutor(32) as pool:
-        streams = list(pool.map(lambda _: RawStream(stack, integration, cookie), range(count)))
+        streams = list(pool.map(lambda _: RawStream(stack, path, cookie), range(count)))
     for stream in streams:
         stream.wait_for(b"event: stream-open")
     return streams

@@ -82,6 +82,7 @@ def ops_message(request: OperatorRequest, message_id: str) -> HttpResponse:
         "nav": "messages",
         "message_id": message_id,
         "detail": detail,
+        "shown": current or (detail.attempts[0] if detail and detail.attempts else None),
         "is_unread": is_unread,
         "acts": ACTS.get(current.state, ()) if current else (),
     }
