@@ -40,9 +40,7 @@ DONE_WORDS: Final[dict[str, str]] = {
     OperatorActKind.DELETE: "deleted",
     OperatorActKind.RUN_NOW: "told to run now",
 }
-NO_REDIS: Final = (
-    "Redis doesn't answer: it may or may not have been done. Look again in a moment."
-)
+NO_REDIS: Final = "Redis doesn't answer: it may or may not have been done. Look again in a moment."
 
 
 @dataclass(frozen=True)
