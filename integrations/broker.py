@@ -160,9 +160,6 @@ class LogOutcome(Middleware):
         )
         structlog.contextvars.unbind_contextvars("message_id")
 
-    def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
-        structlog.contextvars.unbind_contextvars("message_id")
-
 
 def _outcome(message: MessageProxy, exception: BaseException | None) -> str:
     if exception is None:

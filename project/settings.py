@@ -13,10 +13,10 @@ import django_stubs_ext
 import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
 
 from project.github_app import read_app, read_webhook_secrets
 from project.logs import configure_logs
-from project.sentry import configure_sentry
 
 django_stubs_ext.monkeypatch()
 
@@ -267,7 +267,8 @@ LOGGING = configure_logs(level=env.str("LOG_LEVEL", default="INFO"), is_json=not
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 SENTRY_DSN = env.str("SENTRY_DSN", default="")
 if SENTRY_DSN:
-    configure_sentry(
+    # Its import takes a second, which nobody without Sentry should wait at every start.
+    import_string("project.sentry.configure_sentry")(
         SENTRY_DSN,
         environment=env.str("SENTRY_ENVIRONMENT", default="development" if DEBUG else "production"),
         traces_sample_rate=env.float("SENTRY_TRACES_SAMPLE_RATE", default=0.0),

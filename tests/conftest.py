@@ -17,6 +17,7 @@ from django.conf import settings as django_settings
 from django.utils import translation
 from dramatiq.brokers.redis import RedisBroker
 
+from integrations.broker import RollcallBroker
 from integrations.constants import TeamRole
 from integrations.models import GitHubIntegration, Team, User
 from tests import processes
@@ -85,6 +86,11 @@ def _whole_machine(surroundings: Surroundings) -> None:
         valkey.start()
     with redis.Redis.from_url(valkey.url) as client:
         client.flushall()
+    current = dramatiq.get_broker()
+    assert isinstance(current, RollcallBroker)
+    # What the test before fetched and left lying, and what its worker was told.
+    current.held.clear()
+    current.paused_queues = frozenset()
 
 
 @pytest.fixture

@@ -72,9 +72,9 @@ def fill(count: int, *, state: str = READY, queue: str = QUEUE, **options: Any) 
     return message_ids
 
 
-def put_raw(raw: bytes, *, state: str = READY, queue: str = QUEUE) -> MessageRef:
+def put_raw(raw: bytes, *, state: str = READY, queue: str = QUEUE, key: str = "") -> MessageRef:
     """Put any bytes where a message's payload belongs."""
-    key = str(uuid4())
+    key = key or str(uuid4())
     with broker_client().pipeline() as pipeline:
         _put(pipeline, QueueKeys(queue), state, key, raw, round(time.time() * 1000))
         pipeline.execute()
@@ -82,7 +82,11 @@ def put_raw(raw: bytes, *, state: str = READY, queue: str = QUEUE) -> MessageRef
 
 
 def put(one: Message[Any], *, state: str = READY, queue: str = QUEUE) -> MessageRef:
-    return put_raw(one.encode(), state=state, queue=queue)
+    """Put a message as the broker would have."""
+    key, name = str(uuid4()), f"{queue}.DQ" if state == DELAYED else queue
+    options = {"redis_message_id": key, **one.options}
+    whole = one.copy(queue_name=name, options=options)
+    return put_raw(whole.encode(), state=state, queue=queue, key=key)
 
 
 def ids_in(hash_name: str) -> list[str]:
