@@ -22,6 +22,7 @@ class IntegrationsConfig(AppConfig):
                 settings.GITHUB_CLIENT_SECRET,
                 settings.GITHUB_APP_CLIENT_SECRET,
                 settings.GITHUB_APP_PRIVATE_KEY,
+                settings.METRICS_TOKEN,
                 *settings.FIELD_ENCRYPTION_KEYS,
                 *settings.GITHUB_WEBHOOK_SECRETS,
             ]

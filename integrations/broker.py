@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 import redis
@@ -16,6 +17,8 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import Retries
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
+
+from integrations.consumer import SCRIPTS, Held, HeldByQueue, RollcallConsumer
 
 if TYPE_CHECKING:
     from dramatiq import Broker, Worker
@@ -63,7 +66,16 @@ class RollcallBroker(RedisBroker):
         self.url = url
         # Queues that are left alone, as operators want it; telemetry/worker_report.py keeps it.
         self.paused_queues: frozenset[str] = frozenset()
+        # What this process fetched and is not done with.
+        self.held: HeldByQueue = defaultdict(Held)
         super().__init__(client=sender_client(url), **options)  # type: ignore[no-untyped-call]
+        self.scripts |= {
+            name: self.client.register_script(script) for name, script in SCRIPTS.items()
+        }
+
+    @property
+    def consumer_class(self) -> type[RollcallConsumer]:
+        return RollcallConsumer
 
     def use_client(self, client: redis.Redis) -> None:
         """Send everything from now on through this client."""
@@ -80,6 +92,7 @@ class WorkerClient(Middleware):
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
         if isinstance(broker, RollcallBroker):
             broker.use_client(worker_client(broker.url))
+            broker.held.clear()
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         if isinstance(broker, RollcallBroker):
@@ -125,7 +138,16 @@ class LogOutcome(Middleware):
         result: object = None,
         exception: BaseException | None = None,
     ) -> None:
-        ran_ms = round((time.monotonic() - self._started.at) * 1000)
+        self._log(message, _outcome(message, exception))
+
+    def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
+        self._log(message, "skipped")
+
+    def _log(self, message: MessageProxy, outcome: str) -> None:
+        # A middleware before this one may have ended the attempt before it began here.
+        now_s = time.monotonic()
+        started_at_s = getattr(self._started, "at", now_s)
+        self._started.__dict__.clear()
         logger.info(
             "message processed",
             actor=message.actor_name,
@@ -133,9 +155,12 @@ class LogOutcome(Middleware):
             queue=message.queue_name,
             # From its creation: a message that was redelivered has waited longer, not less.
             age_ms=round(time.time() * 1000) - message.message_timestamp,
-            ran_ms=ran_ms,
-            outcome=_outcome(message, exception),
+            ran_ms=round((now_s - started_at_s) * 1000),
+            outcome=outcome,
         )
+        structlog.contextvars.unbind_contextvars("message_id")
+
+    def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
         structlog.contextvars.unbind_contextvars("message_id")
 
 

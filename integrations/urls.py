@@ -6,6 +6,8 @@ from django.conf import settings
 from django.urls import include, path
 
 from integrations.live.stream import live
+from integrations.ops.health import healthz, readyz
+from integrations.ops.metrics import metrics
 from integrations.views import (
     accounts,
     app_installation,
@@ -153,6 +155,9 @@ urlpatterns = [
     path("github/callback/", github_connection.github_callback, name="github_callback"),
     path("webhooks/github/", github_webhooks_receive, name="github_webhooks_receive"),
     path("github/setup/", app_installation.github_app_setup, name="github_app_setup"),
+    path("healthz", healthz, name="healthz"),
+    path("readyz", readyz, name="readyz"),
+    path("metrics", metrics, name="metrics"),
     path("invitations/<slug:token>/", team_invitations.team_invitation, name="team_invitation"),
     path("t/<slug:team_slug>/", include(team_patterns)),
     path("ops/", include("integrations.ops.urls")),

@@ -1,10 +1,15 @@
-"""How the project logs: one line an event with its keys, from structlog and from others."""
+"""How the project logs: one line an event with its keys, from structlog and from others.
+
+Secrets are masked last, so that exceptions and other libraries' lines are covered too.
+"""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 import structlog
+
+from integrations.masking import masked_within
 
 # Also of lines that do not come from structlog: Django's, Dramatiq's.
 SHARED_PROCESSORS: Final[list[structlog.typing.Processor]] = [
@@ -38,6 +43,10 @@ def configure_logs(*, level: str, is_json: bool) -> dict[str, Any]:
             "django": {"handlers": [], "propagate": True},
             "django.request": {"level": "ERROR"},
             "django_eventstream": {"level": "WARNING"},
+            # Its caller is told, every few seconds, and needs no traceback.
+            "health_check": {"level": "CRITICAL"},
+            "uvicorn": {"handlers": [], "propagate": True},
+            "uvicorn.error": {"handlers": [], "propagate": True},
         },
     }
 
@@ -49,8 +58,17 @@ def _formatter(*, is_json: bool) -> dict[str, Any]:
         "processors": [
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
+            mask_secrets,
             structlog.processors.JSONRenderer()
             if is_json
             else structlog.dev.ConsoleRenderer(colors=False),
         ],
     }
+
+
+def mask_secrets(
+    logger: Any, method_name: str, event_dict: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Mask event, keys and the exception's text (a processor of structlog)."""
+    found: structlog.typing.EventDict = masked_within(event_dict)
+    return found

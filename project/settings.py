@@ -16,6 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from project.github_app import read_app, read_webhook_secrets
 from project.logs import configure_logs
+from project.sentry import configure_sentry
 
 django_stubs_ext.monkeypatch()
 
@@ -217,6 +218,8 @@ HTTPS = env.bool("HTTPS", default=not DEBUG)
 if TRUSTED_PROXY_COUNT:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = HTTPS
+# Asked by machines beside this one, past the proxy.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
@@ -259,3 +262,13 @@ WHITENOISE_AUTOREFRESH = DEBUG
 
 # -- Logs: one line an event, keys beside it; JSON in production.
 LOGGING = configure_logs(level=env.str("LOG_LEVEL", default="INFO"), is_json=not DEBUG)
+
+# -- Operations. Without a token only signed-in staff may read /metrics.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+SENTRY_DSN = env.str("SENTRY_DSN", default="")
+if SENTRY_DSN:
+    configure_sentry(
+        SENTRY_DSN,
+        environment=env.str("SENTRY_ENVIRONMENT", default="development" if DEBUG else "production"),
+        traces_sample_rate=env.float("SENTRY_TRACES_SAMPLE_RATE", default=0.0),
+    )

@@ -80,6 +80,8 @@ def _set_environment() -> None:
             "GITHUB_WEBHOOK_SECRET": "sandbox-webhook-secret",
             "EMAIL_URL": "memorymail://",
             "LOG_LEVEL": "INFO",
+            "METRICS_TOKEN": "",
+            "SENTRY_DSN": "",
         }
     )
 

@@ -92,6 +92,13 @@ class Valkey:
         self.stop()
         self.start()
 
+    def stall(self) -> None:
+        """Have it answer nobody, with its connections open, until `go_on`."""
+        os.kill(self._server._process.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        os.kill(self._server._process.pid, signal.SIGCONT)
+
 
 class Process:
     """One command of ours in a session of its own; its output goes to a file."""

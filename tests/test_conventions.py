@@ -19,7 +19,13 @@ FUNCTION_LINES_MAX = 50
 STATUS_FIELDS = {"member_sync_status", "sync_status"}
 # The one writer, and where a field is declared rather than written.
 MAY_NAME_A_STATUS = ("integrations/services/transitions.py", "integrations/models/")
-MAY_ASK_FOR_DEBUG = {"project/settings.py", "project/urls.py", "integrations/urls.py"}
+MAY_ASK_FOR_DEBUG = {
+    "project/settings.py",
+    "project/urls.py",
+    "integrations/urls.py",
+    # Warns of it.
+    "integrations/ops/doctor_settings.py",
+}
 
 
 def modules(*folders: str) -> list[Path]:

@@ -9,7 +9,7 @@ import pytest
 from cryptography.fernet import Fernet
 from django.conf import settings
 
-from integrations.masking import MASK, masked
+from integrations.masking import MASK, masked, masked_within
 
 SECRETS = {
     "a personal token": "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
@@ -74,3 +74,41 @@ def test_what_the_settings_hold_is_masked_wherever_it_stands() -> None:
 )
 def test_ordinary_words_stay(text: str) -> None:
     assert masked(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("{'Authorization': 'token abcdef123456'}", "abcdef123456"),
+        ("Authorization: token abcdef123456", "abcdef123456"),
+        ("Authorization: Bearer secretword", "secretword"),
+        ("X-Hub-Signature-256: sha256=" + "0a" * 32, "0a" * 32),
+        ("{'sessionid': 'abcdefgh1234'}", "abcdefgh1234"),
+        ("GET /github/callback/?code=abcdef1234567890&state=xyzxyzxyzxyz", "abcdef1234567890"),
+        ("GET /invitations/Ab-cdefghijkl1234/", "Ab-cdefghijkl1234"),
+        ("password: Hunter", "Hunter"),
+    ],
+)
+def test_a_secret_is_found_in_headers_and_addresses(text: str, secret: str) -> None:
+    assert secret not in masked(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "token: expired",
+        "the password: required",
+        "basic members of acme",
+        "authorization: refused by the organisation",
+        '{"token": null, "credential_id": 17, "secret_index": 0}',
+    ],
+)
+def test_words_about_secrets_stay(text: str) -> None:
+    assert masked(text) == text
+
+
+def test_secrets_are_found_within_mappings_and_lists() -> None:
+    found = masked_within(
+        {"args": (1, "ghp_16C7e42F292c6912"), "headers": {"Cookie": "a=b"}, "count": 3, "x": None}
+    )
+    assert found == {"args": [1, MASK], "headers": {"Cookie": MASK}, "count": 3, "x": None}

@@ -82,7 +82,7 @@ for i, key in ipairs(keys) do
     if matches(payload) then
         local eta, retries = '', ''
         if kind == 'hash' then
-            local options = string.match(payload, '.*"options":(.*)') or ''
+            local options = string.match(payload, '^.*"options":(.*)') or ''
             eta = string.match(options, '"eta":(%d+)') or ''
             retries = string.match(options, '"retries":(%d+)') or ''
         end

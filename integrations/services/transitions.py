@@ -37,6 +37,7 @@ from integrations.models import (
     TrackedRepository,
 )
 from integrations.reasons import reason_for
+from integrations.services import run_counts
 from integrations.services.leases import Lease, fenced_update
 
 if TYPE_CHECKING:
@@ -111,7 +112,9 @@ def claim(run_id: int) -> Lease | None:
         before = run.status
         run.status = SYNC_STATUS_SYNCING
         run.lease_token, run.lease_expires_at = token, now + LEASE_LENGTH
-        run.started_at = run.started_at or now
+        if run.started_at is None:
+            run.started_at = now
+            run_counts.started(run)
         if run.paced_at is None or run.resume_at is not None:
             run.paced_at, run.paced_count = now, run.seen_count
         run.resume_at = None
@@ -153,6 +156,7 @@ def wait(lease: Lease, *, resume_at: datetime, reason: str, is_fault: bool = Fal
             fruitless_claim_count=max(0, run.fruitless_claim_count - (0 if is_fault else 1)),
         )
         _record(run, SYNC_STATUS_SYNCING, SYNC_STATUS_SYNCING, reason=reason)
+        run_counts.waits(run, reason)
 
 
 def complete(lease: Lease, *, result: Mapping[str, int], sweep_blocked_by: str = "") -> None:
@@ -172,6 +176,7 @@ def complete(lease: Lease, *, result: Mapping[str, int], sweep_blocked_by: str =
         )
         _move_subject(run, SYNC_STATUS_COMPLETE, completed_at=now, error="", result=dict(result))
         _record(run, SYNC_STATUS_SYNCING, SYNC_STATUS_COMPLETE)
+        run_counts.ended(run)
     logger.info("run complete", run_id=run.pk, kind=run.kind, **result)
 
 
@@ -216,6 +221,7 @@ def fail(
             return False
         _move_subject(run, SYNC_STATUS_ERROR, error=_kept_words(words))
         _record(run, run.status, SYNC_STATUS_ERROR, reason=words.code)
+        run_counts.ended(run, reason=words.code)
     logger.warning("run failed", run_id=run.pk, kind=run.kind, reason=words.code)
     return True
 

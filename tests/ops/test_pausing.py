@@ -95,7 +95,7 @@ def test_a_paused_queue_is_held_while_the_others_go_on(
     broker: RedisBroker, wait_until: Callable[..., None]
 ) -> None:
     pausing.pause(QUEUE_INTERACTIVE, None)
-    wait_until(lambda: QUEUE_INTERACTIVE in broker.paused_queues)  # type: ignore[attr-defined]
+    wait_until(lambda: QUEUE_INTERACTIVE in broker.paused_queues)
     held = letters.send(queue=QUEUE_INTERACTIVE)
     others = letters.send(queue=QUEUE_SCHEDULED)
     wait_until(lambda: MessageAttempt.objects.filter(message_id=others.message_id).exists())

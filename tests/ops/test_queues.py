@@ -90,8 +90,8 @@ class TestDepths:
     @pytest.mark.django_db
     def test_the_ticker_remembers_the_queues(self) -> None:
         pausing.tell_workers()
-        remembered = {name.decode() for name in telemetry_client().smembers(key(QUEUES_KEY))}
-        assert remembered == set(declared_queues())
+        found: Any = telemetry_client().smembers(key(QUEUES_KEY))
+        assert {name.decode() for name in found} == set(declared_queues())
 
     def test_redis_away_is_said(self, valkey: Valkey) -> None:
         valkey.stop()

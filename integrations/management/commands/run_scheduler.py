@@ -14,10 +14,11 @@ from typing import Any
 import structlog
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError, InterfaceError, close_old_connections
+from django.utils import timezone
 from redis.exceptions import RedisError
 
 from integrations.constants import TICK_INTERVAL
-from integrations.ops import pausing
+from integrations.ops import lost, pausing
 from integrations.tasks import send_due_work
 from integrations.telemetry import processes
 from integrations.telemetry.beat import Beat
@@ -78,6 +79,7 @@ class Ticker:
         try:
             send_due_work()
             pausing.tell_workers()
+            lost.write_down(timezone.now())
         except (DatabaseError, InterfaceError, RedisError) as exc:
             if not self._is_failing:
                 logger.warning("tick failed, will go on trying", error=str(exc))

@@ -29,7 +29,7 @@ from integrations.github.errors import GitHubError, UnexpectedAnswer
 from integrations.models import WebhookDelivery, WebhookInbox
 from integrations.services.connections import SyncRefused
 from integrations.services.runs import start_run
-from integrations.services.webhooks import events, intake
+from integrations.services.webhooks import counts, events, intake
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,7 +136,9 @@ def _apply_together(batch: list[WebhookDelivery], drained: Drained) -> None:
     """
     about_people = [one for one in batch if events.is_about_people(one)]
     with transaction.atomic():
-        _write_down(events.apply_to_people(about_people, drained))
+        outcomes = events.apply_to_people(about_people, drained)
+        _write_down(outcomes)
+    counts.ended(about_people, outcomes)
     for one in batch:
         if events.is_about_people(one):
             continue
@@ -150,6 +152,7 @@ def _apply_together(batch: list[WebhookDelivery], drained: Drained) -> None:
             _try_later(one, exc.reason)
             continue
         _write_down({one.pk: outcome})
+        counts.ended([one], {one.pk: outcome})
 
 
 def _write_down(outcomes: dict[int, Outcome]) -> None:
@@ -178,3 +181,4 @@ def _try_later(delivery: WebhookDelivery, word: str) -> None:
         attempt_count=count,
         next_try_at=None if has_failed else timezone.now() + WEBHOOK_RETRY_AFTER * 2 ** (count - 1),
     )
+    counts.failed(for_good=has_failed)
