@@ -127,9 +127,8 @@ def _operations(admin: User) -> list[str]:
     letters.put_raw(b"\x80<b>nonsense", state=DEAD)
     listing = reverse("ops_messages")
     return [
-        reverse("ops"), f"{reverse('ops_runs')}?state=failed", listing, f"{listing}?state=dead",
-        f"{listing}?state=done", reverse("ops_message", args=[attempt.message_id]),
-        reverse("ops_acts"),
+        reverse("ops"), f"{reverse('ops_runs')}?state=failed", f"{listing}?state=dead",
+        reverse("ops_message", args=[attempt.message_id]), reverse("ops_acts"),
     ]  # fmt: skip
 
 
