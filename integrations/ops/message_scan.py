@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 # A chunk keeps Redis busy for about 4 ms. Lua can't unpack more than some 8,000 at once.
 CHUNK_SIZE: Final = 2_000
-# One whose payloads come here is smaller: each of them may still have to be decoded.
-PAYLOAD_CHUNK_SIZE: Final = 500
 # Letters and digits stand in JSON as they are; anything else may be escaped there.
 _PLAIN: Final = re.compile(r"[0-9A-Za-z]+")
 
@@ -160,8 +158,10 @@ def scan(
     """
     seen: set[bytes] = set()
     for read_count, matches in _chunks(queue, place, criteria, wants_payload=wants_payload):
-        for key, raw, *figures in matches:
+        for number, (key, raw, *figures) in enumerate(matches):
+            # Whoever wants payloads takes his time with each.
             if wants_payload and progress.is_over():
+                progress.searched_count += read_count * number // len(matches)
                 return
             if key not in seen:
                 seen.add(key)
@@ -177,9 +177,8 @@ def _chunks(
     order, payloads, kind = _place(queue, place)
     arguments = ["1" if wants_payload else "0", *criteria.arguments]
     width = _WIDTHS[kind]
-    size = PAYLOAD_CHUNK_SIZE if wants_payload else CHUNK_SIZE
     client, number, is_last = broker_client(), 0, False
-    first, last = _range(kind, 0, size)
+    first, last = _range(kind, 0)
     while not is_last:
         answer: Any = client.eval(_SCAN, 2, order, payloads, kind, first, last, *arguments)
         read_count, cursor, flat = answer
@@ -189,7 +188,7 @@ def _chunks(
         if kind == "hash":
             first, is_last = cursor.decode(), int(cursor) == 0
         else:
-            (first, last), is_last = _range(kind, number, size), read_count < size
+            (first, last), is_last = _range(kind, number), read_count < CHUNK_SIZE
 
 
 def _place(queue: str, place: str) -> tuple[str, str, str]:
@@ -202,12 +201,12 @@ def _place(queue: str, place: str) -> tuple[str, str, str]:
     return keys.delayed, keys.delayed_payloads, "hash"
 
 
-def _range(kind: str, number: int, size: int) -> tuple[str, str]:
+def _range(kind: str, number: int) -> tuple[str, str]:
     """Return the bounds of a chunk; for a hash its first cursor, and how many to read."""
     if kind == "list":
-        bounds = -(number + 1) * size, -number * size - 1
+        bounds = -(number + 1) * CHUNK_SIZE, -number * CHUNK_SIZE - 1
     elif kind == "zset":
-        bounds = number * size, (number + 1) * size - 1
+        bounds = number * CHUNK_SIZE, (number + 1) * CHUNK_SIZE - 1
     else:
-        bounds = 0, size
+        bounds = 0, CHUNK_SIZE
     return str(bounds[0]), str(bounds[1])
