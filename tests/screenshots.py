@@ -98,6 +98,40 @@ def _photograph(browser: Browser, url: str, sandbox: Any) -> None:
     _wizard(page, sandbox)
     _every_page(browser, page, url, sandbox)
     _moved_by_webhooks(browser, page, url, sandbox)
+    _operations(browser, page, url)
+
+
+def _operations(browser: Browser, signed_in: Page, url: str) -> None:
+    """Look as an operator: this machine's own figures, and a busy afternoon that is made up."""
+    models = importlib.import_module("integrations.models")
+    samples = importlib.import_module("tests.ops.samples")
+    letters = importlib.import_module("tests.ops.letters")
+    pieces = importlib.import_module("integrations.ops.pieces")
+    models.User.objects.filter(email=EMAIL).update(is_staff=True)
+    letters.fill(3, state="dead", queue="scheduled")
+    state = signed_in.context.storage_state()
+    for look, options in LOOKS.items():
+        page = browser.new_context(base_url=url, storage_state=state, **options).new_page()
+        page.goto("/ops/")
+        expect(page.locator("#verdict")).to_contain_text("dead letters")
+        _take(page, f"ops-{look}")
+        page.goto("/ops/messages/?state=dead")
+        _take(page, f"ops-messages-{look}")
+        for name in ("full", "without_redis"):
+            html = "".join(pieces.pieces_of(getattr(samples, name)()).values())
+            lines = "".join(f"data: {line}\n" for line in html.splitlines())
+            _answer_stream(page, f"retry: 600000\n\nevent: sample\n{lines}\n")
+            page.goto("/ops/")
+            expect(page.locator("#verdict [role=status]")).to_contain_text("problem")
+            expect(page.locator("#runs")).to_contain_text("Globex")
+            _take(page, f"ops-{name.replace('_', '-')}-{look}")
+
+
+def _answer_stream(page: Page, body: str) -> None:
+    page.unroute_all()
+    page.route(
+        "**/ops/live/", lambda route: route.fulfill(content_type="text/event-stream", body=body)
+    )
 
 
 def _moved_by_webhooks(browser: Browser, signed_in: Page, url: str, sandbox: Any) -> None:

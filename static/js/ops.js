@@ -15,24 +15,24 @@ function say(what) {
 }
 
 function open() {
-  close();
+  source?.close();
   source = new EventSource(element.dataset.ops);
   source.addEventListener("sample", ({ data }) => (hope(), show(data)));
   source.addEventListener("stream-error", end);
-  source.onerror = () => {
-    if (source.readyState === EventSource.CLOSED) retry = setTimeout(open, RETRY_MS);
-  };
+  source.onerror = lost;
 }
 
-function close() {
-  source?.close();
-  clearTimeout(retry);
+// The browser reopens by itself after a cut, but gives up after an HTTP error.
+function lost() {
+  if (source.readyState !== EventSource.CLOSED) return;
+  retry = setTimeout(open, RETRY_MS);
+  ask(); // who is no operator any more hears it at once
 }
 
 // Begin to wait for the next sample.
 function hope() {
   say("");
-  [clearInterval(polling), clearTimeout(patience)];
+  for (const timer of [patience, polling, retry]) clearTimeout(timer);
   patience = setTimeout(fallBack, PATIENCE_MS);
 }
 
@@ -50,8 +50,8 @@ async function ask() {
 }
 
 function rest() {
-  close();
-  [clearInterval(polling), clearTimeout(patience)];
+  source?.close();
+  for (const timer of [patience, polling, retry]) clearTimeout(timer);
 }
 
 function end() {

@@ -13,25 +13,30 @@ from integrations.constants import (
     SYNC_STATUS_COMPLETE,
     DeactivatedBy,
     MemberChangeKind,
+    OperatorActKind,
     RunKind,
     RunTrigger,
 )
 from integrations.models import (
     HeldDeparture,
     MemberChange,
+    OperatorAct,
     RepositoryAccess,
     SavedMemberFilter,
     TeamInvitation,
 )
+from integrations.ops.message_shapes import DEAD
 from integrations.services import transitions
 from integrations.services.runs import start_run
 from tests.factories import (
     GitHubIntegrationFactory,
     MembershipFactory,
+    MessageAttemptFactory,
     SyncRunFactory,
     TeamMemberFactory,
     TrackedRepositoryFactory,
 )
+from tests.ops import letters
 
 if TYPE_CHECKING:
     from integrations.models import (
@@ -106,9 +111,25 @@ def fill(team: Team, admin: User) -> Everything:
             reverse("github_history", args=[team.slug]) + "?show=changes",
             *(reverse(name, args=[team.slug, key]) for name, key in shown),
             reverse("team_new"), reverse("account_email"), reverse("account_change_password"),
-            STYLEGUIDE, NOWHERE,
+            STYLEGUIDE, NOWHERE, *_operations(admin),
         ],
     )  # fmt: skip
+
+
+def _operations(admin: User) -> list[str]:
+    """Make the admin an operator as well; return the operators' addresses."""
+    admin.is_staff = True
+    admin.save(update_fields=["is_staff"])
+    attempt = MessageAttemptFactory(arguments=HOSTILE_NAMES[0], traceback=HOSTILE_NAMES[2] * 4)
+    OperatorAct.objects.create(
+        person=admin, by=admin.email, kind=OperatorActKind.DELETE, subject=HOSTILE_NAMES[2]
+    )
+    letters.put_raw(b"\x80<b>nonsense", state=DEAD)
+    listing = reverse("ops_messages")
+    return [
+        reverse("ops"), f"{reverse('ops_runs')}?state=failed", f"{listing}?state=dead",
+        reverse("ops_message", args=[attempt.message_id]), reverse("ops_acts"),
+    ]  # fmt: skip
 
 
 def _people(team: Team) -> tuple[TeamMember, TeamMember]:

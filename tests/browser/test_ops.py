@@ -129,7 +129,8 @@ def test_whoever_stops_being_an_operator_is_told(
     stack: Stack, open_window: Callable[..., Page], olga: User, problems: Problems
 ) -> None:
     page = open_window(olga)
-    page.goto(OPS)
+    with page.expect_response("**/ops/live/"):
+        page.goto(OPS)
     User.objects.filter(pk=olga.pk).update(is_staff=False)
     expect(page.get_by_text("this page is standing still")).to_be_visible(timeout=15_000)
 
