@@ -85,8 +85,9 @@ def _of_stuck(stuck: StuckAcks) -> Problem:
         if stuck.is_gone
         else "Restart this worker: it fetched them and will not work on them. Runs go on elsewhere."
     )
+    messages = _count(stuck.count, "message", "messages")
     return Problem(
-        "stuck_acks", WARN, f"{stuck.count:,} messages of {stuck.queue} hang with {whose}.", mend,
+        "stuck_acks", WARN, f"{messages} of {stuck.queue} can't leave {whose}.", mend,
         whose, "#workers",
     )  # fmt: skip
 
@@ -145,14 +146,16 @@ def _of_queues(snapshot: Snapshot) -> Iterator[Problem]:
                 "Start more workers, or pause what floods it.", name, "#queues",
             )  # fmt: skip
         if depth.dead_count:
+            letters = _count(depth.dead_count, "dead letter lies", "dead letters lie")
             yield Problem(
-                "dead_letters", WARN, f"{depth.dead_count:,} dead letters lie in {name}.",
+                "dead_letters", WARN, f"{letters} in {name}.",
                 "Look at why, then requeue or delete them.",
                 name, f"messages/?state=dead&queue={name}",
             )  # fmt: skip
         if depth.drift_count:
+            messages = _count(depth.drift_count, "message is", "messages are")
             yield Problem(
-                "drift", WARN, f"{depth.drift_count:,} messages of {name} are in no list.",
+                "drift", WARN, f"{messages} in no list of {name}.",
                 "They are lost to Dramatiq; the runs' rows bring new messages by themselves.",
                 name, "#queues",
             )  # fmt: skip
@@ -168,14 +171,16 @@ def _of_runs(snapshot: Snapshot) -> Iterator[Problem]:
     if snapshot.runs is None:
         return
     if snapshot.runs.stalled_count:
+        stalled = _count(snapshot.runs.stalled_count, "run stands", "runs stand")
         yield Problem(
-            "stalled_runs", BAD, f"{snapshot.runs.stalled_count:,} runs stand still.",
+            "stalled_runs", BAD, f"{stalled} still.",
             "No worker took them up. See that workers and a scheduler are alive, then retry.",
             link="runs/?state=stalled",
         )  # fmt: skip
     if snapshot.queues is not None and (missing := _missing_messages(snapshot)):
+        waiting = _count(missing, "waiting run has", "waiting runs have")
         yield Problem(
-            "messages_missing", WARN, f"{missing:,} waiting runs have no message in any queue.",
+            "messages_missing", WARN, f"{waiting} no message in any queue.",
             "The scheduler sends them again by itself, at the latest after ten minutes.",
             link="runs/?state=pending",
         )  # fmt: skip
@@ -202,8 +207,7 @@ def _of_github(snapshot: Snapshot) -> Iterator[Problem]:
             whose = budget.team_name or f"credential {budget.credential_id}"
             yield Problem(
                 "budget_low", WARN,
-                f"{budget.remaining:,} of {budget.limit:,} {budget.resource} requests are left "
-                f"to {whose}.",
+                f"{whose} has {budget.remaining:,} of {budget.limit:,} {budget.resource} left.",
                 "Its runs wait until GitHub's reset and then go on by themselves.",
                 whose, "#github",
             )  # fmt: skip
@@ -211,3 +215,7 @@ def _of_github(snapshot: Snapshot) -> Iterator[Problem]:
 
 def _age_s(instant: datetime | None, now: datetime) -> float:
     return float("inf") if instant is None else (now - instant).total_seconds()
+
+
+def _count(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"

@@ -126,7 +126,7 @@ def test_messages_that_hang_with_a_worker_are_told(is_gone: bool, mend: str) -> 
     stuck = StuckAcks("1", "host:6", "webhooks", 3, 90.0, is_gone)
     [problem] = problems_of(WELL, [stuck])
     assert problem.code == "stuck_acks"
-    assert problem.sentence == "3 messages of webhooks hang with host:6."
+    assert problem.sentence == "3 messages of webhooks can't leave host:6."
     assert mend in problem.mend
 
 
