@@ -101,6 +101,7 @@ def test_twenty_clicks_on_a_dead_letter_make_one_run(drill: Drill) -> None:
     assert sum(counts) == 1
     # The letter's own message did it, once; not one that the ticker sent instead.
     attempts = MessageAttempt.objects.filter(message_id=sent.message_id)
+    wait_until(attempts.exists)
     assert [attempt.outcome for attempt in attempts] == [MessageOutcome.DONE]
     run.refresh_from_db()
     assert run.claim_count == 1
