@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 # How many processes run the tests; "auto" takes every core.
 TEST_PROCESSES ?= auto
-TEST_ARGS ?= -m "not browser and not postgres"
+TEST_ARGS ?= -m "not browser and not postgres and not drill"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench screenshots
+.PHONY: help run test lint drills bench screenshots
 
 help: ## List what there is
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -23,6 +23,9 @@ lint: $(VENV)/dev.stamp ## Check style, types, templates, import direction and m
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@find templates -name '*.html' -exec $(BIN)/djade --check {} + && $(BIN)/mypy && $(BIN)/lint-imports
 	@$(BIN)/python manage.py makemigrations --check --dry-run && $(BIN)/python manage.py check
+
+drills: $(VENV)/dev.stamp ## Break Redis and workers under many syncs, in full; print what came of it
+	@DRILLS=full $(BIN)/python -m pytest -q -s -p no:randomly -m drill tests/drills 2>&1 | grep -E '^\.?DRILL|^FAILED|^ERROR|passed|failed'
 
 bench: $(VENV)/dev.stamp ## Measure the figures of the design beside their bars
 	@$(BIN)/python -m tests.bench $(BENCH_ARGS)
