@@ -25,7 +25,7 @@ lint: $(VENV)/dev.stamp ## Check style, types, templates, import direction and m
 	@$(BIN)/python manage.py makemigrations --check --dry-run && $(BIN)/python manage.py check
 
 drills: $(VENV)/dev.stamp ## Break Redis and workers under many syncs, in full; print what came of it
-	@DRILLS=full $(BIN)/python -m pytest -q -s -p no:randomly -m drill tests/drills 2>&1 | grep -E '^\.?DRILL|^FAILED|^ERROR|passed|failed'
+	@DRILLS=full $(BIN)/python -m pytest -q -s -p no:randomly -m drill tests/drills
 
 bench: $(VENV)/dev.stamp ## Measure the figures of the design beside their bars
 	@$(BIN)/python -m tests.bench $(BENCH_ARGS)

