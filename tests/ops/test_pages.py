@@ -145,6 +145,18 @@ class TestAccess:
             page = words_of(client.get(reverse("account_email")))
             assert (f'href="{reverse("ops")}"' in page) is is_shown
 
+    @pytest.mark.parametrize(("is_staff", "link_count"), [(True, 2), (False, 0)])
+    def test_a_sync_under_way_leads_there_beside_the_menu(
+        self, acme: Team, alice: User, is_staff: bool, link_count: int
+    ) -> None:
+        integration = GitHubIntegrationFactory(team=acme)
+        start_run(integration, trigger=RunTrigger.MANUAL)
+        User.objects.filter(pk=alice.pk).update(is_staff=is_staff)
+        client = Client()
+        client.force_login(alice)
+        page = words_of(client.get(reverse("github_members", args=["acme"])))
+        assert page.count(f'href="{reverse("ops")}"') == link_count
+
 
 class TestDashboard:
     def test_it_has_every_piece_in_its_place(self, operator: Client) -> None:
