@@ -39,7 +39,8 @@ SEED: Final = int(os.environ.get("KILLS_SEED", random.randrange(1_000_000)))
 SITE_COUNT: Final = 24
 THREADS: Final = 8
 SIZE: Final = 600
-LATENCY_MS: Final = 200
+# Eight threads then write twenty pages a second, which leaves a slow machine idle in between.
+LATENCY_MS: Final = 400
 GOES_ON_WITHIN_S: Final = 20
 
 SCHEDULER_ONLY = pytest.mark.parametrize("stack", [("scheduler",)], indirect=True)
@@ -138,9 +139,10 @@ class TestAWorkerKilledAgainAndAgain:
         assert record.run_count >= SITE_COUNT
         assert max(record.pauses_s()) <= GOES_ON_WITHIN_S
         # The page in hand. Where the machine held a worker up for longer than GitHub took to answer
-        # ahead of it, that answer as well: seldom, and never more.
+        # ahead of it, that answer as well: seldom, and never more. One kill cuts off seven runs, so
+        # that one such moment is a seventh of all already.
         assert max(record.read_again) <= 2
-        assert sum(count > 1 for count in record.read_again) <= len(record.read_again) * 0.1
+        assert sum(count > 1 for count in record.read_again) <= len(record.read_again) * 0.2
         # Asking ahead can have had one more on its way, which nobody had read.
         assert all(again <= 2 * cut_off_count for cut_off_count, again in record.asked_again)
         assert StatusTransition.objects.filter(to_status=SYNC_STATUS_COMPLETE).count() == (
