@@ -3,8 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# How many processes run the tests: one more than there are cores, since tests wait a good deal.
-TEST_PROCESSES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+# How many processes run the tests; "auto" takes every core.
+TEST_PROCESSES ?= auto
 TEST_ARGS ?= -m "not browser and not postgres and not drill"
 
 .DEFAULT_GOAL := help

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from integrations import tasks
 from integrations.constants import (
+    RESEND_AFTER,
     SYNC_STATUS_ERROR,
     WEBHOOK_BATCH_SIZE,
     DeactivatedBy,
@@ -554,10 +556,13 @@ class TestAbuse:
         self, client: Client, watched: GitHubIntegration, broker: Any
     ) -> None:
         other = GitHubIntegrationFactory()
+        begun_s = time.monotonic()
         for number in range(1_000, 2_000):
             payload = membership_payload(watched, "member_added", person(number))
             assert post(client, "organization", payload).status_code == 202
-        assert broker.client.llen(f"{broker.namespace}:webhooks") == 1
+        # On a slow machine another one may go for each stretch without an answer to the first.
+        again_count = (time.monotonic() - begun_s) // RESEND_AFTER.total_seconds()
+        assert 1 <= broker.client.llen(f"{broker.namespace}:webhooks") <= 1 + again_count
         post(client, "organization", membership_payload(other, "member_added", person(7)))
         # The other organisation has an inbox and a message of its own.
         tasks.apply_webhooks_task.fn(WebhookInbox.objects.get(account_id=other.organization_id).pk)
