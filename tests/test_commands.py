@@ -230,7 +230,7 @@ class TestSyncGitHubMembers:
         command.start()
         wait_until(lambda: "waiting for a worker" in command.output, timeout_s=20)
         command.send(signal.SIGINT)
-        assert command.wait(timeout_s=60) == 130
+        assert command.wait() == 130
         assert "goes on in the background" in command.output
         assert SyncRun.objects.get().is_active
 

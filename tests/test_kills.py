@@ -139,10 +139,9 @@ class TestAWorkerKilledAgainAndAgain:
         assert record.run_count >= SITE_COUNT
         assert max(record.pauses_s()) <= GOES_ON_WITHIN_S
         # The page in hand. Where the machine held a worker up for longer than GitHub took to answer
-        # ahead of it, that answer as well: seldom, and never more. One kill cuts off seven runs, so
-        # that one such moment is a seventh of all already.
+        # ahead of it, that answer as well: seldom, and never more.
         assert max(record.read_again) <= 2
-        assert sum(count > 1 for count in record.read_again) <= len(record.read_again) * 0.2
+        assert sum(count > 1 for count in record.read_again) <= len(record.read_again) * 0.1
         # Asking ahead can have had one more on its way, which nobody had read.
         assert all(again <= 2 * cut_off_count for cut_off_count, again in record.asked_again)
         assert StatusTransition.objects.filter(to_status=SYNC_STATUS_COMPLETE).count() == (

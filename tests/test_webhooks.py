@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ from hypothesis import strategies as st
 
 from integrations import tasks
 from integrations.constants import (
-    RESEND_AFTER,
     SYNC_STATUS_ERROR,
     WEBHOOK_BATCH_SIZE,
     DeactivatedBy,
@@ -553,16 +551,19 @@ class TestOtherEvents:
 
 class TestAbuse:
     def test_a_thousand_at_once_are_one_message_and_each_is_applied_once(
-        self, client: Client, watched: GitHubIntegration, broker: Any
+        self,
+        client: Client,
+        watched: GitHubIntegration,
+        broker: Any,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         other = GitHubIntegrationFactory()
-        begun_s = time.monotonic()
+        # However long a slow machine takes for them: none of them is late.
+        monkeypatch.setattr(intake, "RESEND_AFTER", timedelta(hours=1))
         for number in range(1_000, 2_000):
             payload = membership_payload(watched, "member_added", person(number))
             assert post(client, "organization", payload).status_code == 202
-        # On a slow machine another one may go for each stretch without an answer to the first.
-        again_count = (time.monotonic() - begun_s) // RESEND_AFTER.total_seconds()
-        assert 1 <= broker.client.llen(f"{broker.namespace}:webhooks") <= 1 + again_count
+        assert broker.client.llen(f"{broker.namespace}:webhooks") == 1
         post(client, "organization", membership_payload(other, "member_added", person(7)))
         # The other organisation has an inbox and a message of its own.
         tasks.apply_webhooks_task.fn(WebhookInbox.objects.get(account_id=other.organization_id).pk)
