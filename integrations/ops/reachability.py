@@ -7,11 +7,11 @@ callers must not pile up behind it.
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Lock
 from typing import Final
 
 from django.db import Error, connection, connections
+
+from integrations.ops.single_flight import SingleFlight
 
 PATIENCE_S: Final = 0.8
 # An answer holds this long, so that a busy page does not ask at every turn.
@@ -19,26 +19,17 @@ FRESH_S: Final = 0.5
 
 
 class _Probe:
-    """The latest question to the database, and its answer."""
+    """The question to the database, and when it was last answered well."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="database-probe")
-        self._question: Future[bool] | None = None
-        self._asked_at_s = 0.0
+        self._question = SingleFlight(_asks_well, name="database-probe")
         self._answered_at_s = 0.0
 
     def answers(self) -> bool:
-        now_s = time.monotonic()
-        if now_s - self._answered_at_s < FRESH_S:
+        if time.monotonic() - self._answered_at_s < FRESH_S:
             return True
-        with self._lock:
-            if self._question is None or self._question.done():
-                self._question, self._asked_at_s = self._thread.submit(_asks_well), now_s
-            question, asked_at_s = self._question, self._asked_at_s
         try:
-            # Whoever finds a question that has waited long enough waits no longer.
-            is_well = question.result(timeout=max(0.01, PATIENCE_S - (now_s - asked_at_s)))
+            is_well = self._question.ask(patience_s=PATIENCE_S)
         except TimeoutError:
             return False
         if is_well:

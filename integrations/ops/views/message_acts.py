@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from integrations.constants import OperatorActKind
 from integrations.ops import acts, broker_acts
 from integrations.ops.broker_acts import ActRefused
-from integrations.ops.message_shapes import STATES, MessageQuery, MessageRef
+from integrations.ops.message_shapes import MessageQuery, MessageRef
 from integrations.ops.views.access import operator_required
 from integrations.ops.views.messages import ACTS, FILTERS, list_context, query_of, query_string
 
@@ -97,15 +97,7 @@ def _refs_of(wish: _Wish) -> list[MessageRef]:
     """Return the messages that are meant. Raises redis.RedisError, ValueError."""
     if wish.is_everything:
         return broker_acts.matching(wish.query)
-    return [_ref(spec) for spec in wish.specs]
-
-
-def _ref(spec: str) -> MessageRef:
-    state, _, rest = spec.partition(":")
-    queue, _, key = rest.partition(":")
-    if state not in STATES or not (queue and key):
-        raise ValueError("That names no message.")
-    return MessageRef(queue, state, key)
+    return [broker_acts.ref_from(spec) for spec in wish.specs]
 
 
 def _confirm(request: OperatorRequest, wish: _Wish, count: int) -> HttpResponse:
