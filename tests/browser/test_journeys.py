@@ -182,6 +182,9 @@ class TestTheMembersPage:
         held: list[Route] = []
         stack.post(reverse("github_members_sync", args=[integration.team.slug]), user=alice)
         wait_until(lambda: SyncRun.objects.filter(status="complete").exists(), timeout_s=20)
+        # Guests and teams are read next, which refreshes the table of a page that is open by then.
+        others = GitHubIntegration.objects.filter(people_read_at__isnull=False, people_due_at=None)
+        wait_until(others.exists, timeout_s=20)
         page.goto(members_page(integration.team))
         page.route("**/toggle/", lambda route: held.append(route))
         with page.expect_request("**/toggle/"):
