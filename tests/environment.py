@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Generator
@@ -48,6 +49,7 @@ SURROUNDINGS: Final = pytest.StashKey[Surroundings]()
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
     _set_environment()
+    _let_ctrl_c_through()
     if not _only_hands_out_tests(early_config):
         sys.addaudithook(refuse_the_network)
         early_config.stash[SURROUNDINGS] = _start()
@@ -84,6 +86,12 @@ def _set_environment() -> None:
             "SENTRY_DSN": "",
         }
     )
+
+
+def _let_ctrl_c_through() -> None:
+    """Give SIGINT its meaning back: a background job ignores it, and so would its children."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _start() -> Surroundings:
