@@ -7,9 +7,12 @@ export function rosterMoved() {
   timer ??= setTimeout(tell, Math.max(0, toldAt + PAUSE_MS - Date.now()));
 }
 
-// A menu that is open in the table is not taken away from under the hand.
+// A menu that is open in the table is not taken away from under the hand, and a table that is on its
+// way arrives first: on a slow server it never would if each event called it back.
+const NOT_NOW = ".table .menu[open], #member-table.htmx-request";
+
 function tell() {
-  timer = document.querySelector(".table .menu[open]") ? setTimeout(tell, PAUSE_MS) : undefined;
+  timer = document.querySelector(NOT_NOW) ? setTimeout(tell, PAUSE_MS) : undefined;
   if (timer) return;
   toldAt = Date.now();
   document.body.dispatchEvent(new CustomEvent("rollcall:roster"));

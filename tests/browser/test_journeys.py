@@ -10,6 +10,7 @@ from django.urls import reverse
 from playwright.sync_api import Page, Route, expect
 
 from integrations.models import GitHubIntegration, SyncRun, Team
+from tests.factories import TeamMemberFactory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,7 @@ pytestmark = [
 ]
 
 CARD = "#member-sync-status"
+TABLE = re.compile(r"/members/table/")
 
 
 def members_page(team: Team) -> str:
@@ -189,10 +191,51 @@ class TestTheMembersPage:
         page.route("**/toggle/", lambda route: held.append(route))
         with page.expect_request("**/toggle/"):
             page.locator(f"{table} tbody tr").first.get_by_role("switch").click()
-        with page.expect_response(re.compile("members/table/")):
+        with page.expect_response(TABLE):
             page.evaluate("document.body.dispatchEvent(new CustomEvent('rollcall:roster'))")
         held[0].continue_()
         expect(page.locator(table)).to_contain_text("239 active people")
+
+    def test_a_slow_table_arrives_although_the_roster_moves_on(
+        self,
+        stack: Stack,
+        open_window: Callable[..., Page],
+        alice: User,
+        integration: GitHubIntegration,
+        wait_until: Callable[..., None],
+    ) -> None:
+        page, table = open_window(alice), "#member-table"
+        held: list[Route] = []
+        page.goto(members_page(integration.team))
+        page.route(TABLE, lambda route: held.append(route))
+        with page.expect_request(TABLE):
+            page.get_by_role("button", name="Sync now").click()
+        card_in(page, "complete")
+        expect(page.locator(table)).to_contain_text("0 active people")
+        assert len(held) == 1
+        held[0].continue_()
+        expect(page.locator(table)).to_contain_text("240 active people")
+
+    def test_a_refresh_of_the_table_does_not_swallow_a_filter_under_way(
+        self,
+        stack: Stack,
+        open_window: Callable[..., Page],
+        alice: User,
+        integration: GitHubIntegration,
+    ) -> None:
+        for name in ("octocat", "hubot"):
+            TeamMemberFactory(team=integration.team, github_username=name)
+        page, table = open_window(alice), "#member-table"
+        held: list[Route] = []
+        page.goto(members_page(integration.team))
+        page.route(re.compile(r"/members/\?q="), lambda route: held.append(route))
+        with page.expect_request(re.compile(r"/members/\?q=")):
+            page.locator("#member-search").fill("octocat")
+        with page.expect_response(TABLE):
+            page.evaluate("document.body.dispatchEvent(new CustomEvent('rollcall:roster'))")
+        held[0].continue_()
+        expect(page.locator(f"{table} tbody tr")).to_have_count(1)
+        expect(page.get_by_text("1 person found")).to_be_visible()
 
     def test_a_redeployed_server_is_found_again(
         self,
