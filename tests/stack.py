@@ -30,7 +30,9 @@ REQUEST_TIMEOUT_S: Final = 20
 class Stack:
     """The processes by name; each can be stopped, killed and started again."""
 
-    def __init__(self, *, log_dir: Path, valkey: Valkey, database: str = "") -> None:
+    def __init__(
+        self, *, log_dir: Path, valkey: Valkey, database: str = "", is_forked: bool = False
+    ) -> None:
         self.valkey = valkey
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -43,7 +45,9 @@ class Stack:
             "dramatiq_queue_prefetch": "4",
         }
         self._processes = {
-            name: Process(*command, name=name, log_dir=log_dir, environment=environment)
+            name: Process(
+                *command, name=name, log_dir=log_dir, environment=environment, is_forked=is_forked
+            )
             for name, command in {
                 "web": (
                     "-m", "uvicorn", "project.asgi:application", "--host", "127.0.0.1",

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from tests.sandbox_control import SandboxOrganization
     from tests.stack import Stack
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.processes,
+    pytest.mark.cold_start,
+]
 
 WEB_ONLY = pytest.mark.parametrize("stack", [("web",)], indirect=True)
 

@@ -47,6 +47,7 @@ QUEUE: Final = "interactive"
 MARKS: Final = [
     pytest.mark.drill,
     pytest.mark.processes,
+    pytest.mark.cold_start,
     pytest.mark.django_db(transaction=True),
     pytest.mark.timeout(180),
     pytest.mark.parametrize("stack", [("worker", "scheduler")], indirect=True),
