@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import environ
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from django.core.exceptions import ImproperlyConfigured
+
+from project.environment import Environment
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class AppSettings:
         return bool(self.id)
 
 
-def read_app(env: environ.Env) -> AppSettings:
+def read_app(env: Environment) -> AppSettings:
     """Read the App's settings. Raises ImproperlyConfigured, with the variable's name."""
     found = AppSettings(
         id=env.str("GITHUB_APP_ID", default=""),
@@ -53,7 +54,7 @@ def _check_key(private_key: str) -> None:
         ) from error
 
 
-def read_webhook_secrets(env: environ.Env) -> list[str]:
+def read_webhook_secrets(env: Environment) -> list[str]:
     """Read the secrets that sign webhooks, newest first. An empty one would be anybody's key."""
     listed: list[str] = env.list("GITHUB_WEBHOOK_SECRET", default=[])
     return [secret for text in listed if (secret := text.strip())]

@@ -15,6 +15,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
+from project.environment import Environment, numbered
 from project.github_app import read_app, read_webhook_secrets
 from project.logs import configure_logs
 
@@ -23,36 +24,27 @@ django_stubs_ext.monkeypatch()
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
 
-env = environ.Env()
+env = Environment()
 environ.Env.read_env(BASE_DIR / ".env")
 
 # -- Secrets. A checkout without any is for development; giving SECRET_KEY makes it production.
 DEVELOPMENT_SECRET = "not-a-secret-for-development-only"
 SECRET_KEY = env.str("SECRET_KEY", default=DEVELOPMENT_SECRET)
-DEBUG = env.bool("DEBUG", default=SECRET_KEY == DEVELOPMENT_SECRET)
-FIELD_ENCRYPTION_KEYS = env.list("FIELD_ENCRYPTION_KEYS", default=[])
+DEBUG = env.flag("DEBUG", default=SECRET_KEY == DEVELOPMENT_SECRET)
+FIELD_ENCRYPTION_KEYS = env.fernet_keys("FIELD_ENCRYPTION_KEYS")
 if not FIELD_ENCRYPTION_KEYS and DEBUG:
     FIELD_ENCRYPTION_KEYS = [
         base64.urlsafe_b64encode(hashlib.sha256(SECRET_KEY.encode()).digest()).decode()
     ]
-if not DEBUG and SECRET_KEY == DEVELOPMENT_SECRET:
+if not DEBUG and SECRET_KEY in {"", DEVELOPMENT_SECRET}:
     raise ImproperlyConfigured("SECRET_KEY is not set. Production needs a secret of its own.")
 if not FIELD_ENCRYPTION_KEYS:
     raise ImproperlyConfigured(
         "FIELD_ENCRYPTION_KEYS is not set. Production needs at least one Fernet key (newest first)."
     )
-for _key in FIELD_ENCRYPTION_KEYS:
-    try:
-        _key_length = len(base64.urlsafe_b64decode(_key))
-    except ValueError:
-        _key_length = 0
-    if _key_length != 32:
-        raise ImproperlyConfigured(
-            "FIELD_ENCRYPTION_KEYS holds a value that is no Fernet key (32 bytes, URL-safe base64)."
-        )
 
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1"] if DEBUG else [])
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", default=["localhost", "127.0.0.1"] if DEBUG else [])
+CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
 
 # -- What it is made of.
 INSTALLED_APPS = [
@@ -107,8 +99,11 @@ TEMPLATES = [
 ]
 
 # -- Database. SQLite: readers never block (WAL), writers queue up instead of failing.
-VAR_DIR.mkdir(exist_ok=True)
-DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'rollcall.sqlite3'}")}
+_own_file = VAR_DIR / "rollcall.sqlite3"
+DATABASES = {"default": env.database("DATABASE_URL", default=f"sqlite:///{_own_file}")}
+if DATABASES["default"]["NAME"] == str(_own_file):
+    # Elsewhere the code may be read-only.
+    VAR_DIR.mkdir(exist_ok=True)
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["ENGINE"] = "project.sqlite"
     DATABASES["default"]["OPTIONS"] = {
@@ -119,16 +114,16 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
     DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
         "min_size": 1,
-        "max_size": env.int("DATABASE_POOL_SIZE", default=16),
+        "max_size": env.count("DATABASE_POOL_SIZE", default=16, at_least=1),
         "timeout": 10,  # seconds to wait for a connection
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # -- Redis or Valkey: database 0 for the live channel, 1 for the broker, which scans its own keys.
-REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379").rstrip("/")
-LIVE_REDIS_URL = f"{REDIS_URL}/0"
-BROKER_REDIS_URL = f"{REDIS_URL}/1"
-BROKER_NAMESPACE = env.str("BROKER_NAMESPACE", default="rollcall")
+REDIS_URL = env.redis_address("REDIS_URL", default="redis://127.0.0.1:6379")
+LIVE_REDIS_URL = numbered(REDIS_URL, 0)
+BROKER_REDIS_URL = numbered(REDIS_URL, 1)
+BROKER_NAMESPACE = env.word("BROKER_NAMESPACE", default="rollcall")
 
 DRAMATIQ_BROKER = {
     "BROKER": "integrations.broker.RollcallBroker",
@@ -160,10 +155,11 @@ EVENTSTREAM_STORAGE_CLASS = "integrations.live.replay.RowStorage"
 EVENTSTREAM_CHANNELMANAGER_CLASS = "integrations.live.channels.TeamChannels"
 
 # -- GitHub. These two addresses point the whole product at another GitHub, the sandbox included.
-GITHUB_URL = env.str("GITHUB_URL", default="https://github.com").rstrip("/")
-GITHUB_API_URL = env.str("GITHUB_API_URL", default="https://api.github.com").rstrip("/")
+GITHUB_URL = env.site_address("GITHUB_URL", default="https://github.com")
+GITHUB_API_URL = env.web_address("GITHUB_API_URL", default="https://api.github.com")
 GITHUB_CLIENT_ID = env.str("GITHUB_CLIENT_ID", default="")
 GITHUB_CLIENT_SECRET = env.str("GITHUB_CLIENT_SECRET", default="")
+env.all_or_none("GITHUB_CLIENT_ID", "GITHUB_CLIENT_SECRET")
 _app = read_app(env)
 GITHUB_APP_CONFIGURED = _app.is_configured
 GITHUB_APP_ID = _app.id
@@ -171,9 +167,7 @@ GITHUB_APP_SLUG = _app.slug
 GITHUB_APP_CLIENT_ID, GITHUB_APP_CLIENT_SECRET = _app.client_id, _app.client_secret
 GITHUB_APP_PRIVATE_KEY = _app.private_key
 # Where people install it; a GitHub Enterprise Server has it under /github-apps/<slug>.
-GITHUB_APP_URL = env.str("GITHUB_APP_URL", default=f"{GITHUB_URL}/apps/{GITHUB_APP_SLUG}").rstrip(
-    "/"
-)
+GITHUB_APP_URL = env.web_address("GITHUB_APP_URL", default=f"{GITHUB_URL}/apps/{GITHUB_APP_SLUG}")
 # Newest first, so that one can be replaced without losing a delivery. None: no webhooks (404).
 GITHUB_WEBHOOK_SECRETS = read_webhook_secrets(env)
 
@@ -198,23 +192,25 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_SIGNUP_FORM_CLASS = "integrations.views.accounts.TeamSignupForm"
-ACCOUNT_EMAIL_VERIFICATION = env.str(
-    "ACCOUNT_EMAIL_VERIFICATION", default="optional" if DEBUG else "mandatory"
+ACCOUNT_EMAIL_VERIFICATION = env.choice(
+    "ACCOUNT_EMAIL_VERIFICATION",
+    ["mandatory", "optional", "none"],
+    default="optional" if DEBUG else "mandatory",
 )
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True
 # Rate limits of allauth read the peer's address; behind a proxy it comes in a header.
-TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
+TRUSTED_PROXY_COUNT = env.count("TRUSTED_PROXY_COUNT", default=0, at_least=0)
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXY_COUNT
 
 # Where people reach us: for the links in messages that no request asked for.
-SITE_URL = env.str("SITE_URL", default="http://127.0.0.1:8000").rstrip("/")
-vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
+SITE_URL = env.site_address("SITE_URL", default="http://127.0.0.1:8000")
+vars().update(env.email("EMAIL_URL", default="consolemail://"))
 EMAIL_TIMEOUT = 20
-DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Rollcall <rollcall@localhost>")
+DEFAULT_FROM_EMAIL = env.sender("DEFAULT_FROM_EMAIL", default="Rollcall <rollcall@localhost>")
 
 # -- Security. Cookies and redirects follow the scheme that people use.
-HTTPS = env.bool("HTTPS", default=not DEBUG)
+HTTPS = env.flag("HTTPS", default=not DEBUG)
 if TRUSTED_PROXY_COUNT:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = HTTPS
@@ -261,15 +257,18 @@ WHITENOISE_USE_FINDERS = DEBUG
 WHITENOISE_AUTOREFRESH = DEBUG
 
 # -- Logs: one line an event, keys beside it; JSON in production.
-LOGGING = configure_logs(level=env.str("LOG_LEVEL", default="INFO"), is_json=not DEBUG)
+LOGGING = configure_logs(
+    level=env.choice("LOG_LEVEL", ["DEBUG", "INFO", "WARNING", "ERROR"], default="INFO"),
+    is_json=not DEBUG,
+)
 
 # -- Operations. Without a token only signed-in staff may read /metrics.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
-SENTRY_DSN = env.str("SENTRY_DSN", default="")
+SENTRY_DSN = env.secret_address("SENTRY_DSN")
 if SENTRY_DSN:
     # Its import takes a second, which nobody without Sentry should wait at every start.
     import_string("project.sentry.configure_sentry")(
         SENTRY_DSN,
         environment=env.str("SENTRY_ENVIRONMENT", default="development" if DEBUG else "production"),
-        traces_sample_rate=env.float("SENTRY_TRACES_SAMPLE_RATE", default=0.0),
+        traces_sample_rate=env.share("SENTRY_TRACES_SAMPLE_RATE", default=0.0),
     )
