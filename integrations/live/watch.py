@@ -16,8 +16,8 @@ import structlog
 from django.contrib.sessions.models import Session
 from django.db import Error as DatabaseFailure
 from django.utils import timezone
-from django_eventstream.views import get_listener_manager
 
+from integrations.live.audience import audience
 from integrations.live.channels import team_id_of
 from integrations.live.process_task import ProcessTask
 from integrations.live.reading import in_reading_thread
@@ -61,12 +61,8 @@ class _Rows:
 
 def _watched() -> tuple[list[int], list[str]]:
     """Return the teams that are listened to here, and the sessions that listen."""
-    manager = get_listener_manager()
-    with manager.lock:
-        channels = manager.listeners_by_channel
-        team_ids = [team_id for team_id in map(team_id_of, channels) if team_id is not None]
-        keys = {viewer.session_key for channel in channels for viewer in channels[channel]}
-        return team_ids, list(keys)
+    team_ids = [team_id for team_id in map(team_id_of, audience.channels) if team_id is not None]
+    return team_ids, list({viewer.session_key for viewer in audience.everybody()})
 
 
 def _read(team_ids: list[int], session_keys: list[str]) -> _Rows:
@@ -87,19 +83,15 @@ def _read(team_ids: list[int], session_keys: list[str]) -> _Rows:
 
 def _wake_where_needed(rows: _Rows) -> None:
     """Have those read the rows who are behind; reading checks the permission as well."""
-    manager = get_listener_manager()
-    with manager.lock:
-        for channel, viewers in manager.listeners_by_channel.items():
-            team_id = team_id_of(channel) or 0
-            for viewer in viewers:
-                password = rows.passwords.get((team_id, viewer.user_id))
-                is_signed_in = viewer.session_key in rows.session_keys
-                if password is not None and not (is_signed_in and password == viewer.password):
-                    viewer.is_over = True
-                    viewer.wake_threadsafe()
-                elif password is None or viewer.sent_id < rows.revisions.get(team_id, 0):
-                    viewer.overflow = True
-                    viewer.wake_threadsafe()
+    for channel in audience.channels:
+        team_id = team_id_of(channel) or 0
+        for viewer in audience.of(channel):
+            password = rows.passwords.get((team_id, viewer.user_id))
+            is_signed_in = viewer.session_key in rows.session_keys
+            if password is not None and not (is_signed_in and password == viewer.password):
+                viewer.end()
+            elif password is None or viewer.sent_id < rows.revisions.get(team_id, 0):
+                viewer.read_again()
 
 
 watch: Final = StreamWatch()

@@ -6,8 +6,7 @@ import time
 import uuid
 from typing import Any
 
-from django_eventstream.views import get_listener_manager
-
+from integrations.live.audience import audience
 from integrations.live.listener import listener
 from integrations.telemetry import processes
 from integrations.telemetry.beat import Beat
@@ -39,12 +38,15 @@ class WebReport:
             self._beat.stop()
             self._beat = None
 
-    def note_sent(self, event_type: str, *, lag_s: float | None) -> None:
-        """Count an event that a stream sends; `lag_s` is how long ago it was committed."""
+    def note_sent(self, event_type: str, *, committed_at_s: float | None) -> None:
+        """Count an event that a stream sends, and how long ago it was committed, if that is known.
+
+        `committed_at_s` is an instant by the publisher's clock, as of time.time().
+        """
         self._sent_count += 1
         counters.count("stream_events", type=event_type)
-        if lag_s is not None:
-            counters.observe("event_lag_seconds", max(0.0, lag_s))
+        if committed_at_s is not None:
+            counters.observe("event_lag_seconds", max(0.0, time.time() - committed_at_s))
 
     def describe(self) -> dict[str, Any]:
         """Return the state; see the class."""
@@ -53,11 +55,8 @@ class WebReport:
         sent_count, self._sent_count = self._sent_count, 0
         if sent_count:
             counters.count_over_time("stream events", sent_count)
-        manager = get_listener_manager()
-        with manager.lock:
-            stream_count = sum(len(viewers) for viewers in manager.listeners_by_channel.values())
         return {
-            "streams": stream_count,
+            "streams": audience.count,
             "watchers": self.watcher_count,
             "events_a_second": round(sent_count / passed_s, 1),
             "listener_connected": listener.is_connected,
