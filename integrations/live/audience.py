@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from integrations.live.process_task import ProcessTask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
 # Proxies cut a silent connection after 30 to 60 s.
 KEEP_ALIVE_S: Final = 15.0
@@ -85,15 +85,11 @@ class Audience(ProcessTask):
             del self._by_channel[listener.channel]
         self.count = len(self._turn_of)
 
-    @property
-    def channels(self) -> list[str]:
-        return list(self._by_channel)
-
-    def of(self, channel: str) -> Iterable[Listening]:
+    def of(self, channel: str) -> Sequence[Listening]:
         """Return who listens to a channel now."""
         return tuple(self._by_channel.get(channel, ()))
 
-    def everybody(self) -> Iterable[Listening]:
+    def everybody(self) -> Sequence[Listening]:
         return tuple(self._turn_of)
 
     def tell(self, channel: str, event: Heard) -> None:
