@@ -48,7 +48,7 @@ class Permits:
     """Gives permits to those who ask, many at a time."""
 
     def __init__(self) -> None:
-        self._batches: Batches[Asking, Permit | None] = Batches(_read)
+        self._batches: Batches[Asking, Permit | None] = Batches(_read, at_once=1)
 
     async def permit(self, session_key: str, team_slug: str) -> Permit | None:
         """Return the permit, or None where Django has to say. Raises django.db.Error."""

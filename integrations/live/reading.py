@@ -41,6 +41,8 @@ Askers: TypeAlias = Mapping[Q, set[int]]
 Place: TypeAlias = tuple[str, int | None]
 
 READS_AT_ONCE: Final = 4
+# One that renders much must not hold up all others.
+NEWS_AT_ONCE: Final = 2
 # Questions a read; what moved is rendered for each, and the first must not wait long for the last.
 BATCH_SIZE: Final = 100
 EVENTS_AT_ONCE: Final = 100
@@ -66,9 +68,13 @@ class Batches(Generic[Q, A]):
     asks later has a read of their own, since this one could miss what came meanwhile.
     """
 
-    def __init__(self, read: Callable[[Askers[Q]], Mapping[Q, A]]) -> None:
-        """Take what reads, in a reading thread: the questions, and for whom each is asked."""
+    def __init__(self, read: Callable[[Askers[Q]], Mapping[Q, A]], *, at_once: int) -> None:
+        """Take what reads, in a reading thread: the questions, and for whom each is asked.
+
+        The fewer read at once, the more gather meanwhile and share a read.
+        """
         self._read = read
+        self._at_once = at_once
         self._waiting: dict[Q, tuple[asyncio.Future[A], set[int]]] = {}
         self._readers: set[asyncio.Task[None]] = set()
 
@@ -78,7 +84,7 @@ class Batches(Generic[Q, A]):
         found = self._waiting.get(question)
         if found is None:
             found = self._waiting[question] = (loop.create_future(), set())
-            if len(self._readers) < READS_AT_ONCE:
+            if len(self._readers) < self._at_once:
                 reader = loop.create_task(self._answer_all())
                 self._readers.add(reader)
                 reader.add_done_callback(self._readers.discard)
@@ -116,7 +122,7 @@ class RowReader:
     """Tells streams from the rows what moved."""
 
     def __init__(self) -> None:
-        self._batches: Batches[Place, News] = Batches(_read)
+        self._batches: Batches[Place, News] = Batches(_read, at_once=NEWS_AT_ONCE)
 
     async def news(self, channel: str, *, after_id: int | None, user_id: int) -> News:
         """Return what moved; without an id, only where the channel stands.

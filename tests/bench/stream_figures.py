@@ -93,9 +93,6 @@ def measure(directory: Path) -> list[Row]:
     teams = make_teams(team_count=TEAMS, people_count=STREAMS, large_count=LARGE)
     with Web(directory).running() as web:
         rows = _held(web, teams)
-        import sys
-
-        print(rows, file=sys.stderr)
         with CrowdControl() as crowd:
             rows += _storm(web, crowd, teams)
         with CrowdControl() as crowd:
