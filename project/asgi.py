@@ -1,4 +1,4 @@
-"""The ASGI application: Django, streams let in a few at a time, and a listener beside them.
+"""The ASGI application: Django, the door of the streams before it, and a listener beside it.
 
 uvicorn waits for open connections before it ends the lifespan, so streams are told to end by the
 signal itself.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import threading
 import warnings
@@ -25,8 +26,10 @@ django_application = get_asgi_application()
 
 # Only now: these need settings and models.
 from integrations.live.admission import StreamAdmission  # noqa: E402
+from integrations.live.audience import audience  # noqa: E402
+from integrations.live.door import StreamDoor  # noqa: E402
 from integrations.live.listener import listener  # noqa: E402
-from integrations.live.stream import closing  # noqa: E402
+from integrations.live.stream import closing, start_hearing  # noqa: E402
 from integrations.live.watch import watch  # noqa: E402
 from integrations.live.web_report import web_report  # noqa: E402
 from integrations.ops.stream import sampler  # noqa: E402
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
 
 SignalHandler: TypeAlias = Callable[[int, FrameType | None], Any]
 
-admitted_application = StreamAdmission(django_application)
+entrance = StreamDoor(StreamAdmission(django_application))
 
 
 async def application(scope: Message, receive: Receive, send: Send) -> None:
@@ -44,25 +47,37 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
     else:
-        await admitted_application(scope, receive, send)
+        await entrance(scope, receive, send)
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            listener.start()
-            watch.start()
+            _allow_many_files()
+            start_hearing()
             web_report.start()
             _end_streams_on(signal.SIGTERM, signal.SIGINT)
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
             await listener.stop()
             await watch.stop()
+            await audience.stop()
             await sampler.stop()
             await asyncio.to_thread(web_report.stop)
             await send({"type": "lifespan.shutdown.complete"})
             return
+
+
+def _allow_many_files() -> None:
+    """Take all the open files that the system lets us have: each stream is one.
+
+    systemd and many shells give a process 1,024 and let it ask for more (`man systemd.exec`,
+    LimitNOFILE).
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _end_streams_on(*signals: signal.Signals) -> None:

@@ -47,6 +47,8 @@ def configure_logs(*, level: str, is_json: bool) -> dict[str, Any]:
             "health_check": {"level": "CRITICAL"},
             "uvicorn": {"handlers": [], "propagate": True},
             "uvicorn.error": {"handlers": [], "propagate": True},
+            # Configuring its parent undoes `--no-access-log`, and a line costs more than a stream.
+            "uvicorn.access": {"handlers": [], "propagate": False},
         },
     }
 

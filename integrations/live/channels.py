@@ -39,6 +39,15 @@ def readers_of(channel: str, *, among: Iterable[int]) -> frozenset[int]:
     return frozenset(memberships.values_list("user", flat=True))
 
 
+def readers_of_teams(team_ids: Iterable[int], *, among: Iterable[int]) -> dict[int, frozenset[int]]:
+    """Return for each of the teams those of the people who belong to it, as of now: one query."""
+    memberships = Membership.objects.filter(team__in=team_ids, user__in=among, user__is_active=True)
+    found: dict[int, set[int]] = {}
+    for team_id, user_id in memberships.values_list("team", "user"):
+        found.setdefault(team_id, set()).add(user_id)
+    return {team_id: frozenset(user_ids) for team_id, user_ids in found.items()}
+
+
 class TeamChannels(DefaultChannelManager):  # type: ignore[misc]
     """django-eventstream's questions, answered from the memberships."""
 

@@ -2,25 +2,25 @@
 
 django-eventstream's own listener dies for good in a Redis outage and leaves its streams silent.
 This one reconnects, and whenever it has (re)subscribed it has every stream read the rows again.
+An event is encoded here, once for all who hear it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import time
 from typing import Any, Final
 
 import structlog
 from django.conf import settings
 from django.utils import timezone
-from django_eventstream.event import Event
-from django_eventstream.views import get_listener_manager
 from redis import RedisError
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from integrations.live.audience import Heard, audience
+from integrations.live.encoding import encoded
 from integrations.live.process_task import ProcessTask
 from integrations.live.publish import redis_channel
 
@@ -100,32 +100,27 @@ class LiveListener(ProcessTask):
             self.is_connected, self.since = is_connected, timezone.now()
 
 
-def _deliver(published: dict[str, object]) -> None:
+def _deliver(published: dict[str, Any]) -> None:
     channel = str(published["channel"])
     if published.get("recheck"):
         have_streams_read_again(channel)
-    else:
-        event_id = int(str(published["pub_id"]))
-        event = Event(channel, str(published["event_type"]), published["data"], id=event_id)
-        event.committed_at_s = published.get("committed_at_s")
-        get_listener_manager().add_to_queues(channel, event)
-
-
-def lag_of(event: Event) -> float | None:
-    """Return how long ago an event's transaction was committed, in seconds, by our clocks."""
-    committed_at_s = getattr(event, "committed_at_s", None)
-    return None if committed_at_s is None else time.time() - float(committed_at_s)
+        return
+    event_id, event_type = int(str(published["pub_id"])), str(published["event_type"])
+    chunk = encoded(event_type, str(published["data"]), channel=channel, event_id=event_id)
+    committed_at_s = published.get("committed_at_s")
+    event = Heard(
+        id=event_id,
+        type=event_type,
+        chunk=chunk,
+        committed_at_s=None if committed_at_s is None else float(committed_at_s),
+    )
+    audience.tell(channel, event)
 
 
 def have_streams_read_again(channel: str | None = None) -> None:
     """Wake the streams of a channel, or all, to read the rows and check their permission."""
-    manager = get_listener_manager()
-    with manager.lock:
-        for name, listeners in manager.listeners_by_channel.items():
-            if channel in (None, name):
-                for listener in listeners:
-                    listener.overflow = True
-                    listener.wake_threadsafe()
+    for viewer in audience.everybody() if channel is None else audience.of(channel):
+        viewer.read_again()
 
 
 listener = LiveListener()

@@ -1,26 +1,31 @@
-"""How streams read rows: in a few threads of the process, and once for all who ask the same.
+"""How streams read rows: in a few threads of the process, and many questions by one read.
 
 A thread and a connection for each stream cost ten times what its queries cost. And when Redis is
-back, ten thousand viewers ask for what moved after the same id: one answer serves them all.
+back, or another process went, ten thousand viewers ask at once: who asks the same has one answer,
+and whatever is asked meanwhile is read by a constant number of queries.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Generic, ParamSpec, TypeAlias, TypeVar
 
 import structlog
+from django.db import Error as DatabaseFailure
 from django.db import connection, connections
 from django_eventstream.storage import EventDoesNotExist
 
-from integrations.live.channels import readers_of
+from integrations.live.channels import readers_of_teams, team_id_of
 from integrations.live.replay import RowStorage
+from integrations.models import Team
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from django_eventstream.event import Event
 
@@ -28,8 +33,18 @@ logger = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Q = TypeVar("Q", bound=Hashable)
+A = TypeVar("A")
+# Questions, and the people (by id) for whom each is asked.
+Askers: TypeAlias = Mapping[Q, set[int]]
+# A channel, and the id after which.
+Place: TypeAlias = tuple[str, int | None]
 
 READS_AT_ONCE: Final = 4
+# One that renders much must not hold up all others.
+NEWS_AT_ONCE: Final = 2
+# Questions a read; what moved is rendered for each, and the first must not wait long for the last.
+BATCH_SIZE: Final = 100
 EVENTS_AT_ONCE: Final = 100
 _threads: Final = ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="live-reading")
 
@@ -46,56 +61,103 @@ class News:
     reader_ids: frozenset[int]
 
 
-@dataclass
-class _Question:
-    """A read that has not begun yet, and for whom it will be made."""
+class Batches(Generic[Q, A]):
+    """Answers questions that come close together by one read.
 
-    answer: asyncio.Task[News]
-    user_ids: set[int] = field(default_factory=set)
+    Whoever asks before a read begins has a share in it, and who asks the same in its answer; who
+    asks later has a read of their own, since this one could miss what came meanwhile.
+    """
+
+    def __init__(self, read: Callable[[Askers[Q]], Mapping[Q, A]], *, at_once: int) -> None:
+        """Take what reads, in a reading thread: the questions, and for whom each is asked.
+
+        The fewer read at once, the more gather meanwhile and share a read.
+        """
+        self._read = read
+        self._at_once = at_once
+        self._waiting: dict[Q, tuple[asyncio.Future[A], set[int]]] = {}
+        self._readers: set[asyncio.Task[None]] = set()
+
+    async def ask(self, question: Q, *, user_id: int = 0) -> A:
+        """Return the answer. Raises whatever reading it raised."""
+        loop = asyncio.get_running_loop()
+        found = self._waiting.get(question)
+        if found is None:
+            found = self._waiting[question] = (loop.create_future(), set())
+            if len(self._readers) < self._at_once:
+                reader = loop.create_task(self._answer_all())
+                self._readers.add(reader)
+                reader.add_done_callback(self._readers.discard)
+        answer, user_ids = found
+        user_ids.add(user_id)
+        # A viewer who hangs up must not take the answer from the others.
+        return await asyncio.shield(answer)
+
+    async def _answer_all(self) -> None:
+        while self._waiting:
+            taken = tuple(islice(self._waiting, BATCH_SIZE))
+            await self._answer({question: self._waiting.pop(question) for question in taken})
+
+    async def _answer(self, batch: dict[Q, tuple[asyncio.Future[A], set[int]]]) -> None:
+        asked = {question: user_ids for question, (_, user_ids) in batch.items()}
+        read = asyncio.ensure_future(in_reading_thread(self._read, asked))
+        await asyncio.wait({read})
+        error = read.exception()
+        if error is None:
+            for question, (answer, _) in batch.items():
+                answer.set_result(read.result()[question])
+        elif isinstance(error, DatabaseFailure) or len(batch) == 1:
+            logger.warning("rows not read for streams", error=str(error))
+            for answer, _ in batch.values():
+                answer.set_exception(error)
+                # Whoever asked may be gone, and nobody there to take it.
+                answer.exception()
+        else:
+            # One that can't be answered must not cost the others theirs.
+            for question, waiting in batch.items():
+                await self._answer({question: waiting})
 
 
 class RowReader:
-    """Answers streams from the rows; whoever asks before a read begins has a share in it."""
+    """Tells streams from the rows what moved."""
 
     def __init__(self) -> None:
-        self._waiting: dict[tuple[str, int | None], _Question] = {}
-        self._places = asyncio.Semaphore(READS_AT_ONCE)
+        self._batches: Batches[Place, News] = Batches(_read, at_once=NEWS_AT_ONCE)
 
     async def news(self, channel: str, *, after_id: int | None, user_id: int) -> News:
         """Return what moved; without an id, only where the channel stands.
 
         Raises django.db.Error.
         """
-        question = self._waiting.get((channel, after_id))
-        if question is None:
-            answer = asyncio.create_task(self._answer(channel, after_id))
-            answer.add_done_callback(_say_what_failed)
-            question = self._waiting[channel, after_id] = _Question(answer)
-        question.user_ids.add(user_id)
-        # A viewer who hangs up must not take the answer from the others.
-        return await asyncio.shield(question.answer)
-
-    async def _answer(self, channel: str, after_id: int | None) -> News:
-        async with self._places:
-            # From here on it could miss what comes: who asks later has a read of their own.
-            question = self._waiting.pop((channel, after_id))
-            return await in_reading_thread(_read, channel, after_id, question.user_ids)
+        return await self._batches.ask((channel, after_id), user_id=user_id)
 
 
-def _say_what_failed(answer: asyncio.Task[News]) -> None:
-    if not answer.cancelled() and (error := answer.exception()) is not None:
-        logger.warning("rows not read for streams", error=str(error))
-
-
-def _read(channel: str, after_id: int | None, user_ids: Iterable[int]) -> News:
-    answer = partial(News, reader_ids=readers_of(channel, among=user_ids))
-    storage = RowStorage()
+def _read(asked: Askers[Place]) -> dict[Place, News]:
+    """Read where all of these channels stand and who may hear them, then what moved in each."""
+    team_ids = {channel: team_id_of(channel) or 0 for channel, _ in asked}
+    users_ids = set().union(*asked.values())
     # Before the rows: numbers commit in order, so that the rows cover this one at least.
-    current_id = storage.get_current_id(channel)
-    if after_id is None:
+    revisions = dict(
+        Team.objects.filter(pk__in=set(team_ids.values())).values_list("pk", "revision")
+    )
+    readers = readers_of_teams(set(team_ids.values()), among=users_ids)
+    return {
+        (channel, after_id): _news_of(
+            (channel, after_id),
+            current_id=revisions.get(team_ids[channel], 0),
+            reader_ids=readers.get(team_ids[channel], frozenset()) & user_ids,
+        )
+        for (channel, after_id), user_ids in asked.items()
+    }
+
+
+def _news_of(place: Place, *, current_id: int, reader_ids: frozenset[int]) -> News:
+    channel, after_id = place
+    answer = partial(News, reader_ids=reader_ids)
+    if after_id in (None, current_id) or not reader_ids:
         return answer((), current_id, is_reset=False, has_more=False)
     try:
-        events = storage.get_events(channel, after_id, limit=EVENTS_AT_ONCE + 1)
+        events = RowStorage().get_events(channel, after_id, limit=EVENTS_AT_ONCE + 1)
     except EventDoesNotExist as exc:
         return answer((), exc.current_id, is_reset=True, has_more=False)
     has_more = len(events) > EVENTS_AT_ONCE

@@ -21,16 +21,11 @@ from django.http import StreamingHttpResponse
 from django.utils import timezone
 from django_eventstream.utils import sse_encode_error, sse_encode_event
 
+from integrations.live.audience import KEEP_ALIVE_S
 from integrations.live.process_task import ProcessTask
 from integrations.live.reading import and_give_back, in_reading_thread
-from integrations.live.stream import (
-    KEEP_ALIVE,
-    KEEP_ALIVE_S,
-    OPENING,
-    closing,
-    come_back,
-    give_back_thread,
-)
+from integrations.live.stream import closing, give_back_thread
+from integrations.live.viewer import KEEP_ALIVE, OPENING, come_back
 from integrations.live.web_report import web_report
 from integrations.models import User
 

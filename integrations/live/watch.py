@@ -10,18 +10,23 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from django.contrib.sessions.models import Session
 from django.db import Error as DatabaseFailure
 from django.utils import timezone
-from django_eventstream.views import get_listener_manager
 
+from integrations.live.audience import audience
 from integrations.live.channels import team_id_of
 from integrations.live.process_task import ProcessTask
 from integrations.live.reading import in_reading_thread
 from integrations.models import Membership, Team
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from integrations.live.audience import Listening
 
 logger = structlog.get_logger(__name__)
 
@@ -37,14 +42,17 @@ class StreamWatch(ProcessTask):
     async def run(self) -> None:
         while True:
             await asyncio.sleep(INTERVAL_S)
-            team_ids, session_keys = _watched()
-            if team_ids:
+            # Who joins while the rows are read was not asked for, and has just been let in.
+            viewers = audience.everybody()
+            if viewers:
+                channels = {viewer.channel for viewer in viewers}
+                session_keys = {viewer.session_key for viewer in viewers}
                 try:
-                    rows = await in_reading_thread(_read, team_ids, session_keys)
+                    rows = await in_reading_thread(_read, channels, session_keys)
                 except DatabaseFailure as exc:
                     logger.warning("streams not compared with rows", error=str(exc))
                 else:
-                    _wake_where_needed(rows)
+                    _wake_where_needed(rows, viewers)
 
 
 @dataclass(frozen=True)
@@ -59,17 +67,8 @@ class _Rows:
     session_keys: set[str]
 
 
-def _watched() -> tuple[list[int], list[str]]:
-    """Return the teams that are listened to here, and the sessions that listen."""
-    manager = get_listener_manager()
-    with manager.lock:
-        channels = manager.listeners_by_channel
-        team_ids = [team_id for team_id in map(team_id_of, channels) if team_id is not None]
-        keys = {viewer.session_key for channel in channels for viewer in channels[channel]}
-        return team_ids, list(keys)
-
-
-def _read(team_ids: list[int], session_keys: list[str]) -> _Rows:
+def _read(channels: set[str], session_keys: set[str]) -> _Rows:
+    team_ids = [team_id for team_id in map(team_id_of, channels) if team_id is not None]
     revisions = dict(Team.objects.filter(pk__in=team_ids).values_list("pk", "revision"))
     members = Membership.objects.filter(team__in=team_ids, user__is_active=True)
     live_sessions = Session.objects.filter(
@@ -85,21 +84,16 @@ def _read(team_ids: list[int], session_keys: list[str]) -> _Rows:
     )
 
 
-def _wake_where_needed(rows: _Rows) -> None:
+def _wake_where_needed(rows: _Rows, viewers: Iterable[Listening]) -> None:
     """Have those read the rows who are behind; reading checks the permission as well."""
-    manager = get_listener_manager()
-    with manager.lock:
-        for channel, viewers in manager.listeners_by_channel.items():
-            team_id = team_id_of(channel) or 0
-            for viewer in viewers:
-                password = rows.passwords.get((team_id, viewer.user_id))
-                is_signed_in = viewer.session_key in rows.session_keys
-                if password is not None and not (is_signed_in and password == viewer.password):
-                    viewer.is_over = True
-                    viewer.wake_threadsafe()
-                elif password is None or viewer.sent_id < rows.revisions.get(team_id, 0):
-                    viewer.overflow = True
-                    viewer.wake_threadsafe()
+    for viewer in viewers:
+        team_id = team_id_of(viewer.channel) or 0
+        password = rows.passwords.get((team_id, viewer.user_id))
+        is_signed_in = viewer.session_key in rows.session_keys
+        if password is not None and not (is_signed_in and password == viewer.password):
+            viewer.end()
+        elif password is None or viewer.sent_id < rows.revisions.get(team_id, 0):
+            viewer.read_again()
 
 
 watch: Final = StreamWatch()

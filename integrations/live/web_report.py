@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import Counter
 from typing import Any
 
-from django_eventstream.views import get_listener_manager
-
+from integrations.live.audience import audience
 from integrations.live.listener import listener
 from integrations.telemetry import processes
 from integrations.telemetry.beat import Beat
@@ -24,7 +24,8 @@ class WebReport:
 
     def __init__(self) -> None:
         self._beat: Beat | None = None
-        self._sent_count = 0
+        # Type and lag of each event since the last beat.
+        self._sent: list[tuple[str, float | None]] = []
         self._told_at_s = time.monotonic()
         self.watcher_count = 0
 
@@ -39,30 +40,41 @@ class WebReport:
             self._beat.stop()
             self._beat = None
 
-    def note_sent(self, event_type: str, *, lag_s: float | None) -> None:
-        """Count an event that a stream sends; `lag_s` is how long ago it was committed."""
-        self._sent_count += 1
-        counters.count("stream_events", type=event_type)
-        if lag_s is not None:
-            counters.observe("event_lag_seconds", max(0.0, lag_s))
+    def note_sent(self, event_type: str, *, committed_at_s: float | None) -> None:
+        """Count an event that a stream sends, and how long ago it was committed, if that is known.
+
+        `committed_at_s` is an instant by the publisher's clock, as of time.time().
+        """
+        lag_s = None if committed_at_s is None else max(0.0, time.time() - committed_at_s)
+        # Counted at the next beat: eight thousand viewers of one event must not wait for it.
+        self._sent.append((event_type, lag_s))
 
     def describe(self) -> dict[str, Any]:
         """Return the state; see the class."""
         now_s = time.monotonic()
         passed_s, self._told_at_s = max(0.001, now_s - self._told_at_s), now_s
-        sent_count, self._sent_count = self._sent_count, 0
-        if sent_count:
-            counters.count_over_time("stream events", sent_count)
-        manager = get_listener_manager()
-        with manager.lock:
-            stream_count = sum(len(viewers) for viewers in manager.listeners_by_channel.values())
+        sent_count = self._count_sent()
         return {
-            "streams": stream_count,
+            "streams": audience.count,
             "watchers": self.watcher_count,
             "events_a_second": round(sent_count / passed_s, 1),
             "listener_connected": listener.is_connected,
             "listener_since": listener.since.timestamp(),
         }
+
+    def _count_sent(self) -> int:
+        """Add up what was sent since the last time; return how many that were."""
+        # In this order: what is sent meanwhile goes to either list, and both are counted.
+        sent, self._sent = self._sent, []
+        for event_type, count in Counter(event_type for event_type, _ in sent).items():
+            counters.count("stream_events", count, type=event_type)
+        # To the millisecond, of which there are few however many viewers there are.
+        lags = Counter(round(lag_s, 3) for _, lag_s in sent if lag_s is not None)
+        for lag_s, count in lags.items():
+            counters.observe("event_lag_seconds", lag_s, times=count)
+        if sent:
+            counters.count_over_time("stream events", len(sent))
+        return len(sent)
 
 
 web_report = WebReport()

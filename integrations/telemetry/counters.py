@@ -99,14 +99,14 @@ class Counters:
         with self._lock:
             self._sums.totals[series] += amount
 
-    def observe(self, name: str, seconds: float, /, **labels: str) -> None:
+    def observe(self, name: str, seconds: float, /, *, times: int = 1, **labels: str) -> None:
         """Add a duration to a histogram: `<name>_bucket`, `<name>_sum`, `<name>_count`."""
         bucket = next((str(end) for end in BUCKETS_S if seconds <= end), LAST_BUCKET)
         with self._lock:
             for suffix, amount, more in (
-                ("_bucket", 1.0, {"le": bucket}),
-                ("_sum", seconds, {}),
-                ("_count", 1.0, {}),
+                ("_bucket", float(times), {"le": bucket}),
+                ("_sum", seconds * times, {}),
+                ("_count", float(times), {}),
             ):
                 series = Series(name + suffix, tuple(sorted({**labels, **more}.items())))
                 self._sums.totals[series] += amount

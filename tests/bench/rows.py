@@ -29,6 +29,7 @@ from integrations.services.runs import start_run
 from tests.bench import naive
 from tests.bench.members_page import members_page
 from tests.bench.memory import memory_of_a_sync
+from tests.bench.streams import streams
 from tests.bench.table import Row, percentile
 from tests.bench.viewers import admin_of, viewer
 from tests.bench.webhooks import webhook_to_client, webhooks
@@ -396,4 +397,5 @@ ALL = (
     queue_to_done,
     webhook_to_client,
     members_page,
+    streams,
 )

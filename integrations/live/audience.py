@@ -1,0 +1,109 @@
+"""Who listens in this process, by channel, and how all of them are told something.
+
+django-eventstream's manager takes a lock, and wakes the loop across threads for every listener of
+every event; a timer for each keeps its connection alive. With ten thousand listeners that costs
+more than the writing. This one stands in its place, with the same idea of a listener, which has a
+short queue and overflows; it belongs to the event loop, so that nothing needs a lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from integrations.live.process_task import ProcessTask
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Proxies cut a silent connection after 30 to 60 s.
+KEEP_ALIVE_S: Final = 15.0
+# The listeners take turns, so that ten thousand comments are not written at one moment.
+TURN_COUNT: Final = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An event as it goes to everybody of its channel: encoded once."""
+
+    id: int
+    type: str
+    chunk: bytes
+    # time.time() of its commit, by the publisher's clock.
+    committed_at_s: float | None = None
+
+
+class Listening(Protocol):
+    """What the audience asks of a listener."""
+
+    channel: str
+    session_key: str
+    user_id: int
+    password: str
+    sent_id: int
+
+    def offer(self, event: Heard) -> None:
+        """Take an event, or remember that one was missed."""
+
+    def read_again(self) -> None:
+        """Read the rows, which checks the permission as well."""
+
+    def end(self) -> None:
+        """End, and have the browser ask again who it is."""
+
+    def say_something(self) -> None:
+        """Send a comment, to keep the connection."""
+
+
+class Audience(ProcessTask):
+    """The listeners of this process. Only the event loop's thread may touch them.
+
+    `count` may be read from any thread.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("live-audience")
+        self.count = 0
+        self._by_channel: dict[str, set[Listening]] = {}
+        self._turns: list[set[Listening]] = [set() for _ in range(TURN_COUNT)]
+        self._turn_of: dict[Listening, int] = {}
+
+    def join(self, listener: Listening) -> None:
+        turn = random.randrange(TURN_COUNT)
+        self._turns[turn].add(listener)
+        self._turn_of[listener] = turn
+        self._by_channel.setdefault(listener.channel, set()).add(listener)
+        self.count = len(self._turn_of)
+
+    def leave(self, listener: Listening) -> None:
+        self._turns[self._turn_of.pop(listener)].discard(listener)
+        listeners = self._by_channel[listener.channel]
+        listeners.discard(listener)
+        if not listeners:
+            del self._by_channel[listener.channel]
+        self.count = len(self._turn_of)
+
+    def of(self, channel: str) -> Sequence[Listening]:
+        """Return who listens to a channel now."""
+        return tuple(self._by_channel.get(channel, ()))
+
+    def everybody(self) -> Sequence[Listening]:
+        return tuple(self._turn_of)
+
+    def tell(self, channel: str, event: Heard) -> None:
+        """Offer an event to everybody who listens to the channel."""
+        for listener in self.of(channel):
+            listener.offer(event)
+
+    async def run(self) -> None:
+        """Have each listener say something in its turn, once in `KEEP_ALIVE_S`."""
+        while True:
+            for turn in self._turns:
+                await asyncio.sleep(KEEP_ALIVE_S / TURN_COUNT)
+                for listener in tuple(turn):
+                    listener.say_something()
+
+
+audience: Final = Audience()

@@ -1,0 +1,175 @@
+"""The door of the streams: answers a request for a team's stream without Django's machinery.
+
+A request through Django costs a thread, twelve middlewares and a query after the other; then its
+objects live as long as the stream. Here those who come together are checked together
+(`live/permits.py`), and an open stream is one coroutine that waits for the viewer to hang up; each
+piece of news is a short task. Whatever is not the plain case goes on to Django and its view: other
+methods, hosts that aren't ours, a redirect to HTTPS, a GRIP proxy, and everybody without a permit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
+from django.core.handlers.asgi import ASGIRequest
+from django.db import Error as DatabaseFailure
+
+from integrations.live.audience import audience
+from integrations.live.permits import Permits
+from integrations.live.stream import HEADERS, closing, given_id, last_id_of, start_hearing
+from integrations.live.viewer import Viewer, come_back, nobody
+
+if TYPE_CHECKING:
+    from integrations.live.admission import Application, Message, Receive, Send
+    from integrations.live.permits import Permit
+
+TEAM_STREAM: Final = re.compile(r"/t/([-a-zA-Z0-9_]+)/live/")
+PLAIN: Final = (b"content-type", b"text/plain; charset=utf-8")
+START: Final = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [
+        (b"content-type", b"text/event-stream"),
+        # The one of Django's security headers that means something to a stream.
+        (b"x-content-type-options", b"nosniff"),
+        *((name.lower().encode(), value.encode()) for name, value in HEADERS.items()),
+    ],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What a request for a stream says."""
+
+    team_slug: str
+    session_key: str
+    given_id: str
+
+
+class StreamDoor:
+    """Streams to who has a permit; everything else is the application's."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._permits = Permits()
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        request = _read(scope)
+        if request is None:
+            await self._application(scope, receive, send)
+            return
+        start_hearing()
+        try:
+            permit = await self._permits.permit(request.session_key, request.team_slug)
+            last_id = None if permit is None else last_id_of(request.given_id, permit.channel)
+        except DatabaseFailure:
+            await _send_away(send)
+            return
+        except ValueError:
+            permit = None
+        if permit is None:
+            await self._application(scope, receive, send)
+        else:
+            # A stream may last for hours, and needs none of this.
+            scope["headers"].clear()
+            await _stream(permit, last_id, receive, send)
+
+
+def _read(scope: Message) -> _Request | None:
+    """Read a plain request for a team's stream, with Django's own eyes; None for any other."""
+    if scope["type"] != "http" or scope["method"] != "GET" or scope.get("root_path"):
+        return None
+    match = TEAM_STREAM.fullmatch(scope["path"])
+    if match is None:
+        return None
+    request = ASGIRequest(scope, io.BytesIO())
+    is_redirected = settings.SECURE_SSL_REDIRECT and not request.is_secure()
+    session_key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+    if is_redirected or "Grip-Sig" in request.headers or not session_key:
+        return None
+    try:
+        request.get_host()
+        return _Request(match[1], session_key, given_id(request))
+    except SuspiciousOperation:
+        return None
+
+
+async def _send_away(send: Send) -> None:
+    """Say that the database is away; the page asks again after a while."""
+    await send({"type": "http.response.start", "status": 503, "headers": [PLAIN]})
+    await send({"type": "http.response.body", "body": b"Rollcall can't reach its database.\n"})
+
+
+async def _stream(permit: Permit, last_id: int | None, receive: Receive, send: Send) -> None:
+    """Stream until the viewer hangs up, or is told to come back."""
+    viewer = Viewer(permit, last_id=last_id)
+    stream = _Stream(viewer, send)
+    audience.join(viewer)
+    try:
+        await send(START)
+        await stream.open(last_id)
+        while (await receive())["type"] != "http.disconnect":
+            pass
+    finally:
+        audience.leave(viewer)
+        stream.close()
+
+
+class _Stream:
+    """Writes to one viewer, in a task that lives as long as there is something to write."""
+
+    __slots__ = ("_is_complete", "_send", "_viewer", "_writing")
+
+    def __init__(self, viewer: Viewer, send: Send) -> None:
+        self._viewer, self._send = viewer, send
+        self._writing: asyncio.Task[None] | None = None
+        self._is_complete = False
+
+    async def open(self, last_id: int | None) -> None:
+        """Write what moved since the last id, and from then on what comes."""
+        try:
+            chunk = await self._viewer.open(after_id=last_id)
+        except DatabaseFailure:
+            self._viewer.is_over = True
+            chunk = b""
+        await self._write(chunk)
+        self._viewer.wake = self.wake
+        if self._viewer.has_news or self._is_ending:
+            self.wake()
+
+    def wake(self) -> None:
+        if self._writing is None and not self._is_complete:
+            self._writing = asyncio.get_running_loop().create_task(self._write_news())
+
+    def close(self) -> None:
+        """Write no more. The viewer and its stream hold each other: let go."""
+        self._viewer.wake = nobody
+        if self._writing is not None:
+            self._writing.cancel()
+
+    @property
+    def _is_ending(self) -> bool:
+        return self._viewer.is_over or closing.is_set
+
+    async def _write_news(self) -> None:
+        try:
+            while self._viewer.has_news and not self._is_ending:
+                await self._write(await self._viewer.take())
+        except DatabaseFailure:
+            # The reader has said so, once for all streams that asked.
+            self._viewer.is_over = True
+        finally:
+            self._writing = None
+        if self._is_ending:
+            self._is_complete = True
+            await self._send({"type": "http.response.body", "body": come_back().encode()})
+
+    async def _write(self, chunk: bytes) -> None:
+        if chunk:
+            await self._send({"type": "http.response.body", "body": chunk, "more_body": True})

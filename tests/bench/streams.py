@@ -1,0 +1,44 @@
+"""The rows about streams: measured on PostgreSQL where Debian's packages are there, else on SQLite.
+
+In a process of its own, because Django reads once where its database is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Final
+
+from tests.bench.table import Row
+from tests.processes import REPOSITORY
+
+if TYPE_CHECKING:
+    from tests.bench.rows import Bench
+
+CHILD_TIMEOUT_S: Final = 900
+# A cluster made for the command and gone after it, as it comes: a hundred connections.
+ON_POSTGRES: Final = (
+    "pg_virtualenv", "-o", "max_connections=100", "bash", "-c",
+    'DATABASE_URL="postgres://$PGUSER:$PGPASSWORD@$PGHOST:$PGPORT/$PGDATABASE" exec "$@"', "-",
+)  # fmt: skip
+
+
+def streams(bench: Bench) -> list[Row]:
+    """Ten thousand open streams of one web process. The stack's own web is not used."""
+    around = ON_POSTGRES if shutil.which("pg_virtualenv") else ()
+    child = subprocess.run(
+        [*around, sys.executable, "-m", "tests.bench.streams_child"],
+        cwd=REPOSITORY,
+        env={**os.environ, "BROKER_NAMESPACE": "bench-streams"},
+        capture_output=True,
+        text=True,
+        timeout=CHILD_TIMEOUT_S,
+        check=False,
+    )
+    assert child.returncode == 0, child.stderr[-3_000:]
+    # pg_virtualenv says on the same output what it makes and drops.
+    rows = child.stdout[child.stdout.index("[{") : child.stdout.rindex("}]") + 2]
+    return [Row(**row) for row in json.loads(rows)]
