@@ -24,7 +24,7 @@ lint: $(VENV)/dev.stamp ## Check style, types, templates, import direction and m
 	@find templates -name '*.html' -exec $(BIN)/djade --check {} + && $(BIN)/mypy && $(BIN)/lint-imports
 	@$(BIN)/python manage.py makemigrations --check --dry-run && $(BIN)/python manage.py check
 
-drills: $(VENV)/dev.stamp ## Break Redis and workers under many syncs, in full; print what came of it
+drills: $(VENV)/dev.stamp ## Break all that the product stands on under many syncs, in full; print what came of it
 	@DRILLS=full $(BIN)/python -m pytest -q -s -p no:randomly -m drill tests/drills
 
 bench: $(VENV)/dev.stamp ## Measure the figures of the design beside their bars

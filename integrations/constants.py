@@ -164,6 +164,9 @@ MEMBER_PAGE_SIZE_MIN: Final = 10
 # is noticed when it runs out, so that its run goes on within 20 s.
 LEASE_LENGTH: Final = timedelta(seconds=12)
 LEASE_RENEWAL: Final = timedelta(seconds=4)
+# Clocks of our machines differ by less. An instant further ahead than it can be was written before
+# a clock was set back.
+CLOCKS_APART_MAX: Final = timedelta(minutes=1)
 # Progress is told to viewers this often at the most.
 PROGRESS_INTERVAL: Final = timedelta(milliseconds=95)
 # After this much work a run makes room for others and goes on with a new message.

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from integrations import tasks
 from integrations.constants import (
     MAX_FRUITLESS_CLAIMS,
+    MAX_WAITS,
     SYNC_STATUS_COMPLETE,
     SYNC_STATUS_ERROR,
     SYNC_STATUS_PENDING,
@@ -383,6 +386,39 @@ class TestErrors:
             tries += 1
         assert tries == MAX_FRUITLESS_CLAIMS
         assert run.error_code == "github_unavailable"
+
+    def test_a_night_waits_out_an_outage_for_some_hours(
+        self, integration: GitHubIntegration, organization: SandboxOrganization
+    ) -> None:
+        organization.fault("server_error", status=503, kind="graphql")
+        run = start_run(integration, trigger=RunTrigger.SCHEDULE).run
+        tasks.sync_github_members_task.fn(run.pk)
+        pauses = []
+        while True:
+            run.refresh_from_db()
+            if not run.is_active:
+                break
+            assert run.lease_token is None
+            assert run.resume_at is not None
+            pauses.append(run.resume_at - timezone.now())
+            resume(run)
+        assert sum(pause > timedelta(minutes=9) for pause in pauses) == MAX_WAITS
+        assert sum(pauses, timedelta()) > timedelta(hours=3)
+        assert run.error_code == "github_unavailable"
+
+    def test_a_night_goes_on_once_github_is_back(
+        self, integration: GitHubIntegration, organization: SandboxOrganization
+    ) -> None:
+        organization.fault("server_error", status=503, kind="graphql", times=MAX_FRUITLESS_CLAIMS)
+        run = start_run(integration, trigger=RunTrigger.SCHEDULE).run
+        tasks.sync_github_members_task.fn(run.pk)
+        run.refresh_from_db()
+        while run.is_active:
+            resume(run)
+            run.refresh_from_db()
+        assert run.status == SYNC_STATUS_COMPLETE
+        assert run.wait_count == 1
+        assert set(roster(integration)) == set(organization.members())
 
     def test_our_own_fault_says_so_and_is_raised(
         self, integration: GitHubIntegration, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,8 @@ from django.utils import timezone
 
 from integrations import tasks
 from integrations.constants import (
+    CLOCKS_APART_MAX,
+    LEASE_LENGTH,
     MAX_FRUITLESS_CLAIMS,
     SYNC_STATUS_COMPLETE,
     SYNC_STATUS_PENDING,
@@ -52,6 +55,25 @@ class TestLease:
     def test_two_workers_cannot_hold_one_run(self, integration: GitHubIntegration) -> None:
         run = start(integration)
         assert transitions.claim(run.pk) is not None
+        assert transitions.claim(run.pk) is None
+
+    def test_a_lease_from_before_the_clock_was_set_back_holds_nobody_up(
+        self, integration: GitHubIntegration
+    ) -> None:
+        run = start(integration)
+        assert transitions.claim(run.pk) is not None
+        ahead = timezone.now() + timedelta(hours=1)
+        rows = SyncRun.objects.filter(pk=run.pk)
+        rows.update(lease_expires_at=ahead, resend_at=ahead, enqueued_at=ahead)
+        assert [due.pk for due in recovery.take_runs_to_send(timezone.now())] == [run.pk]
+        assert transitions.claim(run.pk) is not None
+
+    def test_a_lease_by_a_clock_a_little_ahead_holds(self, integration: GitHubIntegration) -> None:
+        run = start(integration)
+        assert transitions.claim(run.pk) is not None
+        SyncRun.objects.filter(pk=run.pk).update(
+            lease_expires_at=timezone.now() + LEASE_LENGTH + CLOCKS_APART_MAX / 2
+        )
         assert transitions.claim(run.pk) is None
 
     def test_a_dead_worker_s_run_goes_on_from_its_checkpoint(self, sandbox: SandboxControl) -> None:

@@ -11,9 +11,15 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from django.db.models import Q
 from django.utils import timezone
 
-from integrations.constants import LEASE_LENGTH, PROGRESS_INTERVAL, SYNC_STATUS_SYNCING
+from integrations.constants import (
+    CLOCKS_APART_MAX,
+    LEASE_LENGTH,
+    PROGRESS_INTERVAL,
+    SYNC_STATUS_SYNCING,
+)
 from integrations.live import publish
 from integrations.models import SyncRun, Team
 from integrations.telemetry import github_calls
@@ -21,6 +27,7 @@ from integrations.telemetry.counters import counters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
 COUNT_FIELDS: Final = (
     "created_count",
@@ -55,6 +62,19 @@ class Lease:
             return False
         self._told_at_s = now_s
         return True
+
+
+def unheld(now: datetime) -> Q:
+    """Match the runs that nobody holds: no lease, one that ran out, or one from another time.
+
+    A lease that ends later than any can was written before a clock was set back; waiting for its
+    end would hold the run up for as long. Taking it is safe, as every write is fenced.
+    """
+    return (
+        Q(lease_expires_at__isnull=True)
+        | Q(lease_expires_at__lte=now)
+        | Q(lease_expires_at__gt=now + LEASE_LENGTH + CLOCKS_APART_MAX)
+    )
 
 
 def renew(lease: Lease) -> None:

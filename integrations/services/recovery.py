@@ -14,9 +14,11 @@ from django.utils import timezone
 
 from integrations.constants import (
     ACTIVE_RUN_STATUSES,
+    CLOCKS_APART_MAX,
     MAX_FRUITLESS_CLAIMS,
     MAX_WAITS,
     QUEUE_OF_TRIGGER,
+    QUEUE_SCHEDULED,
     REFRESH_WAIT,
     RESEND_AFTER,
     RESEND_AFTER_MAX,
@@ -34,6 +36,7 @@ from integrations.models import CredentialUnreadable, PausedQueue, SyncRun
 from integrations.services import credentials, transitions
 from integrations.services.connections import SyncRefused
 from integrations.services.credentials import Refreshing
+from integrations.services.leases import unheld
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -44,6 +47,8 @@ logger = structlog.get_logger(__name__)
 
 # Faults of GitHub or of the network: 2, 4, 8, 16 s, before the last claim gives up.
 FAULT_BACKOFF = timedelta(seconds=2)
+# Between tries after that, of a run that nobody waits for at a screen: with MAX_WAITS, three hours.
+OUTAGE_PAUSE = timedelta(minutes=10)
 
 
 def settle(lease: Lease, error: GitHubError) -> None:
@@ -65,12 +70,24 @@ def _try_again_or_fail(lease: Lease, error: GitHubError) -> None:
     run = lease.run
     if isinstance(error, InstallationGone) and run.integration.credential is not None:
         credentials.revoke(run.integration.credential)
-    if error.permanent or run.fruitless_claim_count >= MAX_FRUITLESS_CLAIMS:
+    is_exhausted = run.fruitless_claim_count >= MAX_FRUITLESS_CLAIMS
+    if is_exhausted and not error.permanent and _may_wait_out(run):
+        transitions.wait(lease, resume_at=timezone.now() + OUTAGE_PAUSE, reason=error.reason)
+        return
+    if error.permanent or is_exhausted:
         url = error.url if isinstance(error, SamlRequired) else ""
         transitions.fail(run, error.reason, lease=lease, url=url)
         return
     delay = FAULT_BACKOFF * 2 ** max(0, run.fruitless_claim_count - 1)
     transitions.wait(lease, resume_at=timezone.now() + delay, reason=error.reason, is_fault=True)
+
+
+def _may_wait_out(run: SyncRun) -> bool:
+    """Say whether a run outlives an outage of GitHub, for some hours.
+
+    A person at the screen is told soon, and tries again when they like; a night has only itself.
+    """
+    return QUEUE_OF_TRIGGER[run.trigger] == QUEUE_SCHEDULED and run.wait_count < MAX_WAITS
 
 
 def _wait_for_github(lease: Lease, error: RateLimited) -> None:
@@ -158,9 +175,10 @@ def _sent(now: datetime, send_count: int) -> dict[str, Any]:
 
 
 def _needs_message(now: datetime) -> Q:
-    unheld = Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lte=now)
     due = Q(resume_at__isnull=True) | Q(resume_at__lte=now)
     overdue = Q(resend_at__isnull=True) | Q(resend_at__lte=now)
+    # Later than it can be: written before a clock was set back.
+    overdue |= Q(resend_at__gt=now + RESEND_AFTER_MAX + CLOCKS_APART_MAX)
     # What happened since the last message: a worker died, or a wait ended.
     unanswered = Q(enqueued_at__lte=F("lease_expires_at")) | Q(enqueued_at__lte=F("resume_at"))
-    return Q(status__in=ACTIVE_RUN_STATUSES) & unheld & due & (overdue | unanswered)
+    return Q(status__in=ACTIVE_RUN_STATUSES) & unheld(now) & due & (overdue | unanswered)

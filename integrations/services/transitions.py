@@ -38,7 +38,7 @@ from integrations.models import (
 )
 from integrations.reasons import reason_for
 from integrations.services import run_counts
-from integrations.services.leases import Lease, fenced_update
+from integrations.services.leases import Lease, fenced_update, unheld
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -133,9 +133,8 @@ def claim(run_id: int) -> Lease | None:
 
 
 def _free(now: datetime) -> Q:
-    unheld = Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lte=now)
     due = Q(resume_at__isnull=True) | Q(resume_at__lte=now)
-    return Q(status__in=ACTIVE_RUN_STATUSES) & unheld & due
+    return Q(status__in=ACTIVE_RUN_STATUSES) & unheld(now) & due
 
 
 def wait(lease: Lease, *, resume_at: datetime, reason: str, is_fault: bool = False) -> None:

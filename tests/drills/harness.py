@@ -22,10 +22,13 @@ from integrations.constants import SYNC_STATUS_COMPLETE, RunTrigger
 from integrations.models import StatusTransition, SyncRun
 from integrations.services import recovery
 from integrations.services.runs import start_run
+from tests.drills.records import PROPERTY, Record
+from tests.drills.viewers import Audience
 from tests.kills import Site
 from tests.processes import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from dramatiq import Message
@@ -42,16 +45,31 @@ LATENCY_MS: Final = 300
 OVER_WITHIN_S: Final = 20
 # Where a message died the ticker sends the next 15 s after it (RESEND_AFTER), and a tick later.
 OVER_WITHIN_AFTER_DEATH_S: Final = 30
+# A viewer shows the present state this soon after its stream could come back; the design's figure.
+SEEN_WITHIN_S: Final = 5
 QUEUE: Final = "interactive"
+# What a card shows of a run that is over and well.
+END_STATES: Final = ("complete", "held")
 
-MARKS: Final = [
+MARKS_OF_EVERY_DRILL: Final = [
     pytest.mark.drill,
     pytest.mark.processes,
     pytest.mark.cold_start,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.timeout(180),
-    pytest.mark.parametrize("stack", [("worker", "scheduler")], indirect=True),
+    pytest.mark.timeout(300),
 ]
+full_only = pytest.mark.skipif(not IS_FULL, reason="slow: in the full form only (make drills)")
+
+
+def marks(*processes: str) -> list[pytest.MarkDecorator]:
+    """Return the marks of a module whose drills start with these processes at work."""
+    return [
+        *MARKS_OF_EVERY_DRILL,
+        pytest.mark.parametrize("stack", [processes], indirect=True),
+    ]
+
+
+MARKS: Final = marks("worker", "scheduler")
 
 
 def outage_s(full: float, short: float) -> float:
@@ -65,18 +83,20 @@ class Drill:
     stack: Stack
     valkey: Valkey
     sandbox: SandboxControl
+    note: Callable[[str, object], None]
     sites: list[Site] = field(default_factory=list)
+    audience: Audience | None = None
 
-    def sites_at_work(self, count: int = SITE_COUNT) -> list[Site]:
+    def sites_at_work(self, count: int = SITE_COUNT, *, size: int = SIZE) -> list[Site]:
         """Start syncs, and return once pages are being written."""
-        made = [self.site() for _ in range(count)]
+        made = [self.site(size=size) for _ in range(count)]
         for site in made:
             site.start()
         self.wait_for_pages()
         return made
 
-    def site(self) -> Site:
-        made = Site.make(self.sandbox, size=SIZE, latency_ms=LATENCY_MS)
+    def site(self, *, size: int = SIZE) -> Site:
+        made = Site.make(self.sandbox, size=size, latency_ms=LATENCY_MS)
         self.sites.append(made)
         return made
 
@@ -96,6 +116,15 @@ class Drill:
             lambda: self.runs.filter(page_count__gte=1).exists(), timeout_s=20, what="a page"
         )
 
+    def watch(self, sites: list[Site], *, each: int) -> Audience:
+        """Have people look on, who must show each run's end."""
+        self.audience = Audience(self.stack, sites, each=each)
+        return self.audience
+
+    def close(self) -> None:
+        if self.audience is not None:
+            self.audience.close()
+
     def finish(
         self,
         name: str,
@@ -103,43 +132,105 @@ class Drill:
         since: datetime,
         within_s: float = OVER_WITHIN_S,
         cuts_allowed: int = 1,
+        doubled: Callable[[], int] | None = None,
         **figures: Any,
     ) -> None:
-        """Wait for the end of every run, check each, and print the figures."""
+        """Wait for the end of every run, check each, and note the figures.
+
+        `doubled` counts what was done twice where GitHub's answers alone can't tell it.
+        """
         wait_until(
             lambda: not self.runs.active().exists(),
             timeout_s=within_s + 20,
             what=f"the end of every run ({self._standing()})",
         )
-        self._check(cuts_allowed)
-        took_s = max((run.finished_at - since).total_seconds() for run in self.runs)
-        facts = {"runs": len(self.sites), "lost": 0, "twice at once": 0} | figures
-        words = ", ".join(f"{value} {key}" for key, value in facts.items())
-        print(f"DRILL {name}: {words}, over after {took_s:.1f} s")
-        assert took_s <= within_s
+        # Those that ended before the fault did count as zero.
+        took_s = max(0.0, *((run.finished_at - since).total_seconds() for run in self.runs))
+        if self.audience is not None:
+            figures = {"viewers": len(self.audience)} | figures | self._seen()
+        lost = [site for site in self.sites if not self._is_whole(site)]
+        twice = doubled() if doubled else sum(self._was_doubled(site) for site in self.sites)
+        self.record(
+            Record(
+                drill=name,
+                watched=f"{len(self.sites)} runs",
+                over_after_s=round(took_s, 1),
+                bar_s=within_s,
+                lost=len(lost),
+                doubled=twice,
+                figures=figures,
+            )
+        )
+        for site in self.sites if doubled is None else ():
+            self._check_calls(site, cuts_allowed)
 
-    def _check(self, cuts_allowed: int) -> None:
-        for site in self.sites:
-            run = site.run
-            assert run is not None
-            run.refresh_from_db()
-            assert run.status == SYNC_STATUS_COMPLETE, (run.pk, run.status, run.error_code)
-            assert site.roster() == site.truth()
-            self._check_one_at_a_time(site, run, cuts_allowed)
+    def record(self, record: Record) -> None:
+        """Keep a row for the table, and fail if a bar was missed."""
+        self.note(PROPERTY, record.as_property())
+        print(f"DRILL {', '.join(record.cells())}")
+        assert record.holds, record
 
-    def _check_one_at_a_time(self, site: Site, run: SyncRun, cuts_allowed: int) -> None:
-        """Refuse two holders: GitHub answers one reader no faster than its latency allows."""
-        answered = site.page_calls_of_run()
-        gaps_s = [after - before for before, after in pairwise(answered)]
-        assert all(gap >= LATENCY_MS / 1000 * 0.9 for gap in gaps_s), (run.pk, gaps_s)
+    def _seen(self) -> dict[str, Any]:
+        """Wait until every viewer shows the end of their run; return how long that took."""
+        assert self.audience is not None
+        begun_s = time.monotonic()
+        wait_until(
+            lambda: not self._behind(),
+            timeout_s=SEEN_WITHIN_S,
+            what=f"the present state on every screen ({self._behind()})",
+        )
+        went_back = sum(viewer.went_back_count for viewer in self.audience.viewers)
+        assert not went_back, f"{went_back} cards older than the one before"
+        return {"s until all saw it": round(time.monotonic() - begun_s, 1)}
+
+    def _behind(self) -> list[Any]:
+        assert self.audience is not None
+        latest = {
+            run.integration.team_id: (run.revision, run.status)
+            for run in self.runs.select_related("integration")
+        }
+        return [
+            (viewer.team_id, viewer.card, latest[viewer.team_id])
+            for viewer in self.audience.viewers
+            if viewer.team_id in latest
+            and viewer.card not in {(state, latest[viewer.team_id][0]) for state in END_STATES}
+        ]
+
+    def _is_whole(self, site: Site) -> bool:
+        """Say whether a run is complete and the roster true to GitHub."""
+        run = site.run
+        assert run is not None
+        run.refresh_from_db()
+        if run.status != SYNC_STATUS_COMPLETE:
+            print(f"LOST run {run.pk}: {run.status} {run.error_code}")
+            return False
+        return site.roster() == site.truth()
+
+    def _was_doubled(self, site: Site) -> bool:
+        """Say whether two worked on a run at once.
+
+        GitHub answers one reader no faster than its latency allows, and claims count up one by one.
+        """
+        run = site.run
+        assert run is not None
+        gaps_s = [after - before for before, after in pairwise(site.page_calls_of_run())]
         claims = list(
             StatusTransition.objects.filter(run=run, attempt__gte=1, reason="")
             .exclude(to_status=SYNC_STATUS_COMPLETE)
             .order_by("pk")
             .values_list("attempt", flat=True)
         )
-        assert claims == list(range(1, len(claims) + 1)), (run.pk, claims)
-        # Each cut costs the page in hand and the one asked for ahead, and nothing more.
+        is_doubled = any(gap < LATENCY_MS / 1000 * 0.9 for gap in gaps_s)
+        is_doubled = is_doubled or claims != list(range(1, len(claims) + 1))
+        if is_doubled:
+            print(f"DOUBLED run {run.pk}: {gaps_s} {claims}")
+        return is_doubled
+
+    def _check_calls(self, site: Site, cuts_allowed: int) -> None:
+        """Each cut costs the page in hand and the one asked for ahead, and nothing more."""
+        run = site.run
+        assert run is not None
+        answered = site.page_calls_of_run()
         assert len(answered) - run.page_count <= 2 * cuts_allowed, (run.pk, len(answered))
 
     def _standing(self) -> list[Any]:
