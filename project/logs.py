@@ -5,6 +5,7 @@ Secrets are masked last, so that exceptions and other libraries' lines are cover
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Final
 
 import structlog
@@ -47,8 +48,12 @@ def configure_logs(*, level: str, is_json: bool) -> dict[str, Any]:
             "health_check": {"level": "CRITICAL"},
             "uvicorn": {"handlers": [], "propagate": True},
             "uvicorn.error": {"handlers": [], "propagate": True},
-            # Configuring its parent undoes `--no-access-log`, and a line costs more than a stream.
-            "uvicorn.access": {"handlers": [], "propagate": False},
+            # Configuring its parent undoes `--no-access-log`, and a line costs more than a stream:
+            # uvicorn, which is configured before it loads us, has left it a handler or none.
+            "uvicorn.access": {
+                "handlers": [],
+                "propagate": bool(logging.getLogger("uvicorn.access").handlers),
+            },
         },
     }
 
