@@ -47,6 +47,9 @@ def configure_logs(*, level: str, is_json: bool) -> dict[str, Any]:
             "health_check": {"level": "CRITICAL"},
             "uvicorn": {"handlers": [], "propagate": True},
             "uvicorn.error": {"handlers": [], "propagate": True},
+            # As `--no-access-log` leaves it, which loading this would undo: addresses hold the
+            # tokens of mailed links, and the proxy in front writes its own.
+            "uvicorn.access": {"handlers": [], "propagate": False},
         },
     }
 
