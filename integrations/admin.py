@@ -36,7 +36,7 @@ from integrations.models import (
     WebhookDelivery,
     WebhookInbox,
 )
-from integrations.services.people import remove_person
+from integrations.services import team_people
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -59,6 +59,9 @@ class MembershipInline(admin.TabularInline[Membership, Team]):
     # Taking somebody out goes through MembershipAdmin, which closes their streams.
     can_delete = False
     autocomplete_fields = ["user"]
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 @admin.register(User)
@@ -92,12 +95,32 @@ class MembershipAdmin(admin.ModelAdmin[Membership]):
     list_select_related = ["team", "user"]
     autocomplete_fields = ["team", "user"]
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        # Roles change on the team's own page, which keeps an admin in it.
+        return [] if obj is None else ["team", "user", "role"]
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
+        """Hold back whoever can't go without leaving a team with no admin."""
+        deleted, counts, missing, protected = super().get_deleted_objects(objs, request)
+        leaving: dict[int, list[Membership]] = {}
+        for membership in objs:
+            leaving.setdefault(membership.team_id, []).append(membership)
+        held = [
+            f"{one.user} is the last admin of {one.team}"
+            for of_team in leaving.values()
+            for one in of_team
+            if one.is_admin and not one.team.keeps_an_admin(without=of_team)
+        ]
+        return deleted, counts, missing, [*protected, *held]
+
     def delete_model(self, request: HttpRequest, obj: Membership) -> None:
-        remove_person(obj.team, obj.user)
+        team_people.leave(obj.team, obj.user)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Membership]) -> None:
         for membership in queryset.select_related("team", "user"):
-            remove_person(membership.team, membership.user)
+            team_people.leave(membership.team, membership.user)
 
 
 @admin.register(TeamInvitation)

@@ -68,6 +68,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "project.headers.response_headers",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -124,6 +125,15 @@ REDIS_URL = env.redis_address("REDIS_URL", default="redis://127.0.0.1:6379")
 LIVE_REDIS_URL = numbered(REDIS_URL, 0)
 BROKER_REDIS_URL = numbered(REDIS_URL, 1)
 BROKER_NAMESPACE = env.word("BROKER_NAMESPACE", default="rollcall")
+
+# Counts attempts to sign in, over all web processes.
+CACHES = {
+    "default": {
+        "BACKEND": "project.cache.SharedCache",
+        "LOCATION": LIVE_REDIS_URL,
+        "KEY_PREFIX": f"{BROKER_NAMESPACE}:cache",
+    }
+}
 
 DRAMATIQ_BROKER = {
     "BROKER": "integrations.broker.RollcallBroker",
@@ -220,6 +230,10 @@ SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_HTTPONLY = True
+if HTTPS:
+    # Browsers take such a name from this very host over https only: no neighbour below the same
+    # domain can plant a session. https://www.rfc-editor.org/rfc/rfc6265#section-8.6
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 CONTENT_SECURITY_POLICY = {

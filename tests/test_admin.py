@@ -10,12 +10,13 @@ from django.contrib import admin
 from django.urls import reverse
 from django.utils import timezone
 
-from integrations.constants import RunTrigger
+from integrations.constants import InvitationOutcome, RunTrigger, TeamRole
 from integrations.github.webhooks import Payload
 from integrations.models import (
     DeliverySearch,
     HeldDeparture,
     InstallationRequest,
+    Membership,
     OperatorAct,
     PausedQueue,
 )
@@ -100,15 +101,74 @@ class TestEveryModel:
 
 
 def test_taking_somebody_out_of_a_team_goes_through_the_service(
-    admin_client: Client, acme: Team, bob: User
+    admin_client: Client, acme: Team, alice: User, bob: User
 ) -> None:
     membership = bob.memberships.get()
+    TeamInvitationFactory(team=acme, email=bob.email)
     address = reverse("admin:integrations_membership_delete", args=[membership.pk])
     admin_client.post(address, {"post": "yes"})
     assert not bob.memberships.exists()
+    assert acme.team_invitations.get().outcome == InvitationOutcome.WITHDRAWN
     other = acme.memberships.create(user=bob)
     admin_client.post(
         reverse("admin:integrations_membership_changelist"),
         {"action": "delete_selected", "_selected_action": [other.pk], "post": "yes"},
     )
     assert not bob.memberships.exists()
+
+
+def select(client: Client, *memberships: Membership) -> str:
+    """Have these deleted from the list of memberships, and return what the page says."""
+    response = client.post(
+        reverse("admin:integrations_membership_changelist"),
+        {
+            "action": "delete_selected",
+            "_selected_action": [one.pk for one in memberships],
+            "post": "yes",
+        },
+    )
+    return response.content.decode()
+
+
+class TestTheLastAdmin:
+    """As on the team's own page: a team keeps somebody who can sign in and administers it."""
+
+    def test_stays_when_deleted(self, admin_client: Client, alice: User, bob: User) -> None:
+        membership = alice.memberships.get()
+        address = reverse("admin:integrations_membership_delete", args=[membership.pk])
+        response = admin_client.post(address, {"post": "yes"})
+        assert "is the last admin of Acme" in response.content.decode()
+        assert "is the last admin of Acme" in select(admin_client, membership)
+        assert alice.memberships.exists()
+
+    def test_two_do_not_go_at_once(self, admin_client: Client, alice: User, bob: User) -> None:
+        Membership.objects.filter(user=bob).update(role=TeamRole.ADMIN)
+        mine, other = alice.memberships.get(), bob.memberships.get()
+        assert "is the last admin of Acme" in select(admin_client, mine, other)
+        assert Membership.objects.filter(pk__in=[mine.pk, other.pk]).count() == 2
+        select(admin_client, mine)
+        assert not alice.memberships.exists()
+
+    def test_keeps_the_role(self, admin_client: Client, acme: Team, alice: User) -> None:
+        membership = alice.memberships.get()
+        admin_client.post(
+            reverse("admin:integrations_membership_change", args=[membership.pk]),
+            {"team": acme.pk, "user": alice.pk, "role": "member"},
+        )
+        admin_client.post(
+            reverse("admin:integrations_team_change", args=[acme.pk]),
+            {
+                "name": "Acme", "slug": "acme", "memberships-TOTAL_FORMS": "1",
+                "memberships-INITIAL_FORMS": "1", "memberships-0-id": membership.pk,
+                "memberships-0-team": acme.pk, "memberships-0-user": alice.pk,
+                "memberships-0-role": "member",
+            },
+        )  # fmt: skip
+        assert alice.memberships.get().is_admin
+
+    def test_others_can_be_added(self, admin_client: Client, acme: Team, charlie: User) -> None:
+        admin_client.post(
+            reverse("admin:integrations_membership_add"),
+            {"team": acme.pk, "user": charlie.pk, "role": "admin"},
+        )
+        assert acme.is_administered_by(charlie)

@@ -15,6 +15,7 @@ from django.utils.text import slugify
 from integrations.constants import InvitationOutcome, TeamRole
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from django.contrib.auth.models import AnonymousUser
@@ -133,6 +134,11 @@ class Team(models.Model):
 
     def is_administered_by(self, person: User) -> bool:
         return self.memberships.filter(user=person, role=TeamRole.ADMIN).exists()
+
+    def keeps_an_admin(self, *, without: Iterable[Membership]) -> bool:
+        """Say whether somebody who can sign in administers the team once these are out of it."""
+        admins = self.memberships.filter(role=TeamRole.ADMIN, user__is_active=True)
+        return admins.exclude(pk__in=[membership.pk for membership in without]).exists()
 
 
 class Membership(models.Model):

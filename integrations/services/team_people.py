@@ -80,7 +80,10 @@ def remove(team: Team, membership_id: int, *, by: User) -> User:
 
 
 def leave(team: Team, person: User) -> None:
-    """Take oneself out; harmless for one who is out already. Raises LastAdmin."""
+    """Take a person out, on their own word or an operator's; harmless for one who is out already.
+
+    Raises LastAdmin.
+    """
     with transaction.atomic():
         Team.objects.take_turn(team.pk)
         membership = team.memberships.select_related("user").filter(user=person).first()
@@ -139,6 +142,5 @@ def _take_out(team: Team, membership: Membership) -> None:
 
 def _keep_an_admin(leaving: Membership) -> None:
     """Raise LastAdmin if the team has no other admin who can sign in."""
-    others = leaving.team.memberships.filter(role=TeamRole.ADMIN, user__is_active=True)
-    if leaving.is_admin and not others.exclude(pk=leaving.pk).exists():
+    if leaving.is_admin and not leaving.team.keeps_an_admin(without=[leaving]):
         raise LastAdmin
