@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections import Counter
+from collections import Counter, deque
 from typing import Any
 
 from integrations.live.audience import audience
@@ -25,7 +25,7 @@ class WebReport:
     def __init__(self) -> None:
         self._beat: Beat | None = None
         # Type and lag of each event since the last beat.
-        self._sent: list[tuple[str, float | None]] = []
+        self._sent: deque[tuple[str, float | None]] = deque()
         self._told_at_s = time.monotonic()
         self.watcher_count = 0
 
@@ -64,8 +64,8 @@ class WebReport:
 
     def _count_sent(self) -> int:
         """Add up what was sent since the last time; return how many that were."""
-        # In this order: what is sent meanwhile goes to either list, and both are counted.
-        sent, self._sent = self._sent, []
+        # The event loop goes on adding at the other end.
+        sent = [self._sent.popleft() for _ in range(len(self._sent))]
         for event_type, count in Counter(event_type for event_type, _ in sent).items():
             counters.count("stream_events", count, type=event_type)
         # To the millisecond, of which there are few however many viewers there are.

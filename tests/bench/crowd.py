@@ -16,7 +16,6 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-# Connections that are being opened at one time; the others wait here and not in the kernel.
 STATUS_OK: Final = b"HTTP/1.1 200"
 TAIL_LENGTH: Final = 120
 
@@ -140,7 +139,7 @@ class Crowd:
             stream.is_sent = True
             self.poll.modify(stream.connection, select.EPOLLIN)
             return
-        received = stream.connection.recv(262_144)
+        received = stream.connection.recv(65_536)
         if not received:
             raise OSError(f"it ended: {stream.tail[:60]!r}")
         now_s = time.monotonic()
