@@ -3,7 +3,7 @@
 A request through Django costs a thread, twelve middlewares and a query after the other; then its
 objects live as long as the stream. Here those who come together are checked together
 (`live/permits.py`), and an open stream is one coroutine that waits for the viewer to hang up; each
-piece of news is a short task. Whatever is not the plain case goes on to Django and its view: other
+piece of news is a short call. Whatever is not the plain case goes on to Django and its view: other
 methods, hosts that aren't ours, a redirect to HTTPS, a GRIP proxy, and everybody without a permit.
 """
 
@@ -21,6 +21,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.db import Error as DatabaseFailure
 
 from integrations.live.audience import audience
+from integrations.live.eager import start_eagerly
 from integrations.live.permits import Permits
 from integrations.live.stream import HEADERS, closing, given_id, last_id_of, start_hearing
 from integrations.live.viewer import Viewer, come_back, nobody
@@ -122,14 +123,15 @@ async def _stream(permit: Permit, last_id: int | None, receive: Receive, send: S
 
 
 class _Stream:
-    """Writes to one viewer, in a task that lives as long as there is something to write."""
+    """Writes to one viewer, as long as there is something to write; holds no task meanwhile."""
 
-    __slots__ = ("_is_complete", "_send", "_viewer", "_writing")
+    __slots__ = ("_is_awake", "_is_complete", "_send", "_task", "_viewer")
 
     def __init__(self, viewer: Viewer, send: Send) -> None:
         self._viewer, self._send = viewer, send
-        self._writing: asyncio.Task[None] | None = None
-        self._is_complete = False
+        # Where a viewer keeps the writing waiting, or the rows have to be read.
+        self._task: asyncio.Task[None] | None = None
+        self._is_awake = self._is_complete = False
 
     async def open(self, last_id: int | None) -> None:
         """Write what moved since the last id, and from then on what comes."""
@@ -144,20 +146,29 @@ class _Stream:
             self.wake()
 
     def wake(self) -> None:
-        if self._writing is None and not self._is_complete:
-            self._writing = asyncio.get_running_loop().create_task(self._write_news())
+        """Write soon; once, however often it is woken until then."""
+        if not (self._is_awake or self._is_complete):
+            self._is_awake = True
+            asyncio.get_running_loop().call_soon(self._begin)
+
+    def _begin(self) -> None:
+        self._task = start_eagerly(self._write_news())
 
     def close(self) -> None:
         """Write no more. The viewer and its stream hold each other: let go."""
         self._viewer.wake = nobody
-        if self._writing is not None:
-            self._writing.cancel()
+        self._is_complete = True
+        if self._task is not None:
+            self._task.cancel()
 
     @property
     def _is_ending(self) -> bool:
         return self._viewer.is_over or closing.is_set
 
     async def _write_news(self) -> None:
+        if self._is_complete:
+            # They hung up since it was woken.
+            return
         try:
             while self._viewer.has_news and not self._is_ending:
                 await self._write(await self._viewer.take())
@@ -165,7 +176,7 @@ class _Stream:
             # The reader has said so, once for all streams that asked.
             self._viewer.is_over = True
         finally:
-            self._writing = None
+            self._is_awake, self._task = False, None
         if self._is_ending:
             self._is_complete = True
             await self._send({"type": "http.response.body", "body": come_back().encode()})

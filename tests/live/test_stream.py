@@ -333,3 +333,19 @@ class TestTheDoor:
             assert "no-cache" in response.headers["Cache-Control"]
             assert response.headers["X-Accel-Buffering"] == "no"
             assert "Set-Cookie" not in response.headers
+
+    def test_it_leaves_to_django_what_is_not_the_plain_case(
+        self, stack: Stack, bob: User, integration: GitHubIntegration
+    ) -> None:
+        """Told by a header that only Django's middleware adds."""
+        address = live_address(stack, integration)
+        asked = [{}, {"Grip-Sig": "of a proxy"}, {"Host": "elsewhere.example"}]
+        answers = []
+        for headers in asked:
+            with (
+                stack.browser_session(bob) as session,
+                session.get(address, headers=headers, stream=True, timeout=10) as response,
+            ):
+                is_django = "Content-Security-Policy" in response.headers
+                answers.append((response.status_code, is_django))
+        assert answers == [(200, False), (200, True), (400, True)]
