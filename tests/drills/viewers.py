@@ -13,6 +13,7 @@ import requests
 from django.urls import reverse
 
 from integrations.constants import TeamRole
+from integrations.live.cards import MemberSyncCard
 from integrations.live.fragments import MEMBER_SYNC
 from tests.factories import MembershipFactory, UserFactory
 from tests.live.sse import SseClient
@@ -44,8 +45,9 @@ class Viewer:
         team.refresh_from_db()
         self.team_id = team.pk
         self.opened_count = 0
-        # (state, revision) of the card that the page would show now.
-        self.card = ("", 0)
+        # (state, revision) of the card that the page shows: at first as it was rendered.
+        card = MemberSyncCard.of(team.github)
+        self.card = (card.state, card.revision)
         self.went_back_count = 0
         self._url = f"{stack.url}{reverse('live', args=[team.slug])}"
         self._last_id = f"team-{team.pk}:{team.revision}"
@@ -114,11 +116,12 @@ class Audience:
     def __len__(self) -> int:
         return len(self.viewers)
 
-    def wait_open(self, *, timeout_s: float = 20) -> None:
+    def wait_open(self, *, times: int = 1) -> None:
+        """Wait until every stream is open, and has been opened so many times at least."""
         wait_until(
-            lambda: all(viewer.is_open for viewer in self.viewers),
-            timeout_s=timeout_s,
-            what="every stream being open",
+            lambda: all(one.is_open and one.opened_count >= times for one in self.viewers),
+            timeout_s=20,
+            what=f"every stream being open for the {times}. time",
         )
 
     def close(self) -> None:
