@@ -33,13 +33,14 @@ from integrations.live.stream import closing, start_hearing  # noqa: E402
 from integrations.live.watch import watch  # noqa: E402
 from integrations.live.web_report import web_report  # noqa: E402
 from integrations.ops.stream import sampler  # noqa: E402
+from project.headers import headers_of_every_answer  # noqa: E402
 
 if TYPE_CHECKING:
     from integrations.live.admission import Message, Receive, Send
 
 SignalHandler: TypeAlias = Callable[[int, FrameType | None], Any]
 
-entrance = StreamDoor(StreamAdmission(django_application))
+entrance = StreamDoor(StreamAdmission(django_application), headers=headers_of_every_answer())
 
 
 async def application(scope: Message, receive: Receive, send: Send) -> None:

@@ -1,13 +1,17 @@
-"""Headers of every answer that Django has no setting for.
+"""Headers of every answer: those that Django has no setting for, and all for who goes past it.
 
 Asks nothing of the request, so that an answer costs neither a query nor a thread.
 """
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Final
 
 from asgiref.sync import iscoroutinefunction
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpResponse
+from django.middleware.security import SecurityMiddleware
 from django.utils.cache import add_never_cache_headers, has_vary_header
 from django.utils.decorators import sync_and_async_middleware
 
@@ -51,3 +55,13 @@ def _with_headers(response: HttpResponseBase) -> HttpResponseBase:
     if has_vary_header(response, "Cookie") and "Cache-Control" not in response.headers:
         add_never_cache_headers(response)
     return response
+
+
+def headers_of_every_answer() -> dict[str, str]:
+    """Return what the middlewares tell about any answer over https, for those that pass them by."""
+    scope = {"type": "http", "method": "GET", "path": "/", "scheme": "https", "headers": []}
+    request = ASGIRequest(scope, io.BytesIO())
+    response = HttpResponse()
+    del response.headers["Content-Type"]
+    SecurityMiddleware(lambda _: response).process_response(request, response)
+    return dict(_with_headers(response).headers)

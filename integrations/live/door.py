@@ -27,21 +27,14 @@ from integrations.live.stream import HEADERS, closing, given_id, last_id_of, sta
 from integrations.live.viewer import Viewer, come_back, nobody
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from integrations.live.admission import Application, Message, Receive, Send
     from integrations.live.permits import Permit
 
 TEAM_STREAM: Final = re.compile(r"/t/([-a-zA-Z0-9_]+)/live/")
 PLAIN: Final = (b"content-type", b"text/plain; charset=utf-8")
-START: Final = {
-    "type": "http.response.start",
-    "status": 200,
-    "headers": [
-        (b"content-type", b"text/event-stream"),
-        # The one of Django's security headers that means something to a stream.
-        (b"x-content-type-options", b"nosniff"),
-        *((name.lower().encode(), value.encode()) for name, value in HEADERS.items()),
-    ],
-}
+TYPE: Final = {"Content-Type": "text/event-stream"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +49,18 @@ class _Request:
 class StreamDoor:
     """Streams to who has a permit; everything else is the application's."""
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, *, headers: Mapping[str, str]) -> None:
+        """Take who answers everything else, and the headers that its middlewares would set."""
         self._application = application
         self._permits = Permits()
+        self._start = {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [
+                (name.lower().encode(), value.encode())
+                for name, value in {**headers, **HEADERS, **TYPE}.items()
+            ],
+        }
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         request = _read(scope)
@@ -79,6 +81,7 @@ class StreamDoor:
         else:
             # A stream may last for hours, and needs none of this.
             scope["headers"].clear()
+            await send(self._start)
             await _stream(permit, last_id, receive, send)
 
 
@@ -113,7 +116,6 @@ async def _stream(permit: Permit, last_id: int | None, receive: Receive, send: S
     stream = _Stream(viewer, send)
     audience.join(viewer)
     try:
-        await send(START)
         await stream.open(last_id)
         while (await receive())["type"] != "http.disconnect":
             pass

@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
-from django.conf import settings
 from django.test import Client
 
 from integrations.constants import WEBHOOK_SIZE_MAX, RunTrigger
@@ -30,6 +29,8 @@ pytestmark = [
     pytest.mark.django_db(transaction=True),
 ]
 SITE = f"https://{HOST}"
+# As settings.py names them where HTTPS is on.
+SESSION_COOKIE, CSRF_COOKIE = "__Host-sessionid", "__Host-csrftoken"
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def nginx(
 def signed_in(user: User) -> tuple[str, str]:
     client = Client()
     client.force_login(user)
-    return "--cookie", f"{settings.SESSION_COOKIE_NAME}={client.session.session_key}"
+    return "--cookie", f"{SESSION_COOKIE}={client.session.session_key}"
 
 
 def test_pages_come_by_http_2_and_only_to_our_name(nginx: Nginx) -> None:
@@ -85,7 +86,7 @@ def test_pages_come_by_http_2_and_only_to_our_name(nginx: Nginx) -> None:
 def test_cookies_are_secure_and_claims_of_a_client_end_here(nginx: Nginx, alice: User) -> None:
     page = ask(nginx, f"{SITE}/accounts/login/")
     cookie = page.headers["set-cookie"]
-    assert cookie.startswith(settings.CSRF_COOKIE_NAME)
+    assert cookie.startswith(CSRF_COOKIE)
     assert "Secure" in cookie
     # Were it believed, Django would redirect to the scheme that is spoken already.
     forged = ask(
@@ -109,7 +110,7 @@ def fail_to_sign_in(nginx: Nginx, number: int, *options: str) -> Answer:
     return ask(
         nginx, f"{SITE}/accounts/login/", "--header", f"X-Forwarded-For: 192.0.2.{number}",
         "--header", f"Referer: {SITE}/accounts/login/",
-        "--header", f"X-CSRFToken: {token}", "--cookie", f"{settings.CSRF_COOKIE_NAME}={token}",
+        "--header", f"X-CSRFToken: {token}", "--cookie", f"{CSRF_COOKIE}={token}",
         *options, data=f"login=nobody-{number}@example.com&password=wrong-{number}",
     )  # fmt: skip
 
