@@ -71,7 +71,7 @@ class WebReport:
         # To the millisecond, of which there are few however many viewers there are.
         lags = Counter(round(lag_s, 3) for _, lag_s in sent if lag_s is not None)
         for lag_s, count in lags.items():
-            counters.observe("event_lag_seconds", lag_s, times=count)
+            counters.observe_many("event_lag_seconds", lag_s, count)
         if sent:
             counters.count_over_time("stream events", len(sent))
         return len(sent)

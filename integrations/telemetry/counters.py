@@ -99,8 +99,12 @@ class Counters:
         with self._lock:
             self._sums.totals[series] += amount
 
-    def observe(self, name: str, seconds: float, /, *, times: int = 1, **labels: str) -> None:
+    def observe(self, name: str, seconds: float, /, **labels: str) -> None:
         """Add a duration to a histogram: `<name>_bucket`, `<name>_sum`, `<name>_count`."""
+        self.observe_many(name, seconds, 1, **labels)
+
+    def observe_many(self, name: str, seconds: float, times: int, /, **labels: str) -> None:
+        """Add a duration that was measured so many times."""
         bucket = next((str(end) for end in BUCKETS_S if seconds <= end), LAST_BUCKET)
         with self._lock:
             for suffix, amount, more in (

@@ -147,7 +147,7 @@ class Crowd:
         if not stream.open_at_s:
             self._look_whether_open(stream, text, now_s)
         elif self.words and self.words in text:
-            self.heard_at_s[stream.number] = now_s
+            self.heard_at_s[stream.connection.fileno()] = now_s
         stream.tail = text[-TAIL_LENGTH:] if stream.open_at_s else text
 
     def _look_whether_open(self, stream: Stream, text: bytes, now_s: float) -> None:
