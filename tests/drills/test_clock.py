@@ -17,7 +17,6 @@ from integrations.models import GitHubIntegration, StatusTransition, SyncRun
 from integrations.services import schedule
 from integrations.services.runs import start_run
 from tests.drills.harness import (
-    IS_FULL,
     MARKS_OF_EVERY_DRILL,
     OVER_WITHIN_AFTER_DEATH_S,
     SITE_COUNT,
@@ -35,10 +34,10 @@ if TYPE_CHECKING:
     from tests.kills import Site
     from tests.processes import Valkey
 
-pytestmark = MARKS_OF_EVERY_DRILL
+pytestmark = [*MARKS_OF_EVERY_DRILL, full_only]
 
 PAGE_SIZE = 100
-STEP = timedelta(hours=1 if IS_FULL else 6)
+STEP = timedelta(hours=1)
 
 
 class Clock:
@@ -114,7 +113,6 @@ def test_a_jump_of_the_clock_stops_and_doubles_nothing(
     )
 
 
-@full_only
 def test_an_hour_without_github_costs_no_night(drill: Drill, clock: Clock) -> None:
     """Runs of the night wait on their rows; one that a person asked for says so, and ends."""
     nights = [drill.site() for _ in range(SITE_COUNT)]
@@ -153,7 +151,6 @@ def test_an_hour_without_github_costs_no_night(drill: Drill, clock: Clock) -> No
     )
 
 
-@full_only
 def test_a_day_starts_every_night_once(drill: Drill, clock: Clock) -> None:
     """Twenty-four hours in steps: each night is read once, whatever else goes on."""
     sites = [drill.site(size=90) for _ in range(SITE_COUNT)]

@@ -21,6 +21,7 @@ from tests.drills.harness import (
     OVER_WITHIN_AFTER_DEATH_S,
     SIZE,
     Drill,
+    full_only,
     now,
     outage_s,
     pass_time,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from tests.processes import Valkey
     from tests.sandbox_control import SandboxControl
 
-pytestmark = MARKS_OF_EVERY_DRILL
+pytestmark = [*MARKS_OF_EVERY_DRILL, full_only]
 
 DISK_MB = 24
 # What a write-ahead log and a few pages of rows may still take: less than the syncs need.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.drills.harness import IS_FULL, SIZE, marks, now, outage_s, pass_time
+from tests.drills.harness import IS_FULL, SIZE, full_only, marks, now, outage_s, pass_time
 
 if TYPE_CHECKING:
     from tests.drills.harness import Drill
 
-pytestmark = marks("web", "worker", "scheduler")
+pytestmark = [*marks("web", "worker", "scheduler"), full_only]
 
 
 def test_viewers_have_the_present_state_after_an_outage(drill: Drill) -> None:
