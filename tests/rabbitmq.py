@@ -24,7 +24,7 @@ IS_THERE: Final = SERVER.exists()
 
 
 class RabbitMQ:
-    """One node. Its queues survive a kill; the name server of Erlang is its own, and goes with it."""
+    """One node. Its queues survive a kill; Erlang's name server is its own, and goes with it."""
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="rollcall-rabbitmq-"))
@@ -109,6 +109,11 @@ class RabbitMQ:
         with self.connect() as connection:
             found: Any = connection.channel().queue_declare(queue, passive=True)
             return int(found.method.message_count)
+
+    def consumer_count(self, queue: str) -> int:
+        with self.connect() as connection:
+            found: Any = connection.channel().queue_declare(queue, passive=True)
+            return int(found.method.consumer_count)
 
     def _answers(self) -> bool:
         assert self.is_running, (self.directory / "output").read_text(errors="replace")

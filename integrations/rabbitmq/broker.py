@@ -18,7 +18,7 @@ from dramatiq.errors import ConnectionClosed
 from pika.exceptions import UnroutableError
 
 from integrations.rabbitmq.consumer import PausableConsumer
-from integrations.rabbitmq.link import PATIENCE_S, Link, parameters_of
+from integrations.rabbitmq.link import Link, parameters_of
 
 if TYPE_CHECKING:
     from collections.abc import Sized
@@ -38,7 +38,7 @@ class QuorumBroker(RabbitmqBroker):
     """A RabbitmqBroker whose queues are quorum queues and whose sends never hang."""
 
     def __init__(self, *, url: str, **options: Any) -> None:
-        super().__init__(confirm_delivery=True, **options)  # type: ignore[no-untyped-call]
+        super().__init__(confirm_delivery=True, **options)
         self.parameters = parameters_of(url)
         self.link = Link(self.parameters)
         # Names this process among those that beat (telemetry/worker_report.py).
@@ -68,10 +68,10 @@ class QuorumBroker(RabbitmqBroker):
             message = message.copy(
                 queue_name=dq_name(message.queue_name), options={"eta": current_millis() + delay}
             )
-        self.declare_queue(message.queue_name)  # type: ignore[no-untyped-call]
-        self.emit_before("enqueue", message, delay)  # type: ignore[no-untyped-call]
+        self.declare_queue(message.queue_name)
+        self.emit_before("enqueue", message, delay)
         self._publish(message)
-        self.emit_after("enqueue", message, delay)  # type: ignore[no-untyped-call]
+        self.emit_after("enqueue", message, delay)
         return message
 
     def _publish(self, message: Message[Any]) -> None:
@@ -87,19 +87,19 @@ class QuorumBroker(RabbitmqBroker):
                 return
 
     def _publish_on(self, channel: BlockingChannel, message: Message[Any]) -> None:
-        self._declare_on(channel, q_name(message.queue_name))
+        self.declare_on(channel, q_name(message.queue_name))
         try:
             publish(channel, message)
         except UnroutableError:
             # Somebody deleted the queue.
             self.queues_pending.add(q_name(message.queue_name))
-            self._declare_on(channel, q_name(message.queue_name))
+            self.declare_on(channel, q_name(message.queue_name))
             publish(channel, message)
 
     def _ensure_queue(self, canonical_queue_name: str) -> None:
-        self.link.ask(lambda channel: self._declare_on(channel, canonical_queue_name))
+        self.link.ask(lambda channel: self.declare_on(channel, canonical_queue_name))
 
-    def _declare_on(self, channel: BlockingChannel, queue: str) -> None:
+    def declare_on(self, channel: BlockingChannel, queue: str) -> None:
         """Declare a queue and those of its delayed messages and dead letters, once a process."""
         if queue not in self.queues_pending:
             return
@@ -112,7 +112,7 @@ class QuorumBroker(RabbitmqBroker):
         self.queues_pending.discard(queue)
 
     def _build_queue_arguments(self, queue_name: str) -> dict[str, Any]:
-        arguments: dict[str, Any] = super()._build_queue_arguments(queue_name)  # type: ignore[no-untyped-call]
+        arguments: dict[str, Any] = super()._build_queue_arguments(queue_name)
         return {**arguments, **QUORUM}
 
 
@@ -144,6 +144,3 @@ class WorkerPatience(Middleware):
         if isinstance(broker, QuorumBroker):
             broker.patience_s = 0.0
             broker.link.close()
-
-
-__all__ = ["PATIENCE_S", "QuorumBroker", "WorkerPatience", "publish", "quorum_broker"]
