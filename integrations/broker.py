@@ -14,6 +14,7 @@ import redis
 import structlog
 from dramatiq import Middleware
 from dramatiq.brokers.redis import RedisBroker
+from dramatiq.errors import BrokerConnectionError
 from dramatiq.middleware import Retries
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from dramatiq.broker import MessageProxy
 
 logger = structlog.get_logger(__name__)
+
+# What a send raises when the broker can't be reached, whichever it is.
+BROKER_FAULTS: Final = (redis.RedisError, BrokerConnectionError)
 
 # A request or a ticker would rather hear "no" within 3 s than wait for Redis.
 SENDER_TIMEOUT_S: Final = 3
@@ -189,6 +193,6 @@ class SafeRetries(Retries):
             super().after_process_message(  # type: ignore[no-untyped-call]
                 broker, message, result=result, exception=exception
             )
-        except redis.RedisError:
+        except BROKER_FAULTS:
             logger.exception("retry could not be enqueued", actor=message.actor_name)
             message.fail()

@@ -196,10 +196,12 @@ class RollcallConsumer(_RedisConsumer):
             return None
         try:
             message = Message.decode(raw)
-            is_usable = _is_usable(message, self.queue_name)
+            is_ours = is_usable(message, self.queue_name) and isinstance(
+                message.options.get("redis_message_id"), str
+            )
         except (DecodeError, TypeError, ValueError, RecursionError):
-            is_usable = False
-        if not is_usable:
+            is_ours = False
+        if not is_ours:
             self._bury(raw)
             return None
         # What Redis gave out again while we work on it stays ours, once.
@@ -236,7 +238,7 @@ def _closed(error: redis.RedisError) -> ConnectionClosed:
     return closed
 
 
-def _is_usable(message: Any, queue_name: str) -> bool:
+def is_usable(message: Any, queue_name: str) -> bool:
     """Say whether Dramatiq can work on it at all: else a thread of it would die."""
     return bool(
         message.queue_name == queue_name
@@ -246,5 +248,4 @@ def _is_usable(message: Any, queue_name: str) -> bool:
         and isinstance(message.args, list | tuple)
         and isinstance(message.kwargs, dict)
         and isinstance(message.options, dict)
-        and isinstance(message.options.get("redis_message_id"), str)
     )

@@ -13,9 +13,8 @@ import dramatiq
 import structlog
 from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
-from redis.exceptions import RedisError
 
-from integrations.broker import is_stopping
+from integrations.broker import BROKER_FAULTS, is_stopping
 from integrations.constants import (
     QUEUE_INTERACTIVE,
     QUEUE_OF_TRIGGER,
@@ -99,7 +98,7 @@ def _send_first(runs: Sequence[SyncRun]) -> None:
         for run in runs:
             _send(run)
             recovery.note_sent(run)
-    except RedisError as exc:
+    except BROKER_FAULTS as exc:
         logger.warning("queue unreachable, runs left to the ticker", error=str(exc))
 
 
@@ -129,7 +128,7 @@ def apply_webhooks_later(inbox: WebhookInbox) -> None:
         return
     try:
         apply_webhooks_task.send(inbox.pk)
-    except RedisError as exc:
+    except BROKER_FAULTS as exc:
         logger.warning("webhooks not sent to the workers", inbox_id=inbox.pk, error=str(exc))
         intake.take_back_message(inbox)
 
@@ -171,7 +170,7 @@ def send_due_runs() -> int:
     for sent_count, run in enumerate(runs):
         try:
             _send(run)
-        except RedisError as exc:
+        except BROKER_FAULTS as exc:
             logger.warning("run not sent", run_id=run.pk, error=str(exc))
             recovery.note_unsent(runs[sent_count:])
             return sent_count
@@ -193,7 +192,7 @@ def _send_or_fail(run: SyncRun) -> None:
     """
     try:
         _send(run)
-    except RedisError as exc:
+    except BROKER_FAULTS as exc:
         logger.warning("queue unreachable", run_id=run.pk, error=str(exc))
         if run.status == SYNC_STATUS_PENDING:
             transitions.fail(run, QueueUnreachable.reason)

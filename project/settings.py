@@ -15,6 +15,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
+from project.broker import read_broker
 from project.environment import Environment, numbered
 from project.github_app import read_app, read_webhook_secrets
 from project.logs import configure_logs
@@ -121,10 +122,13 @@ elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # -- Redis or Valkey: database 0 for the live channel, 1 for the broker, which scans its own keys.
+# The broker may be elsewhere, or RabbitMQ; the live channel and the telemetry stay here.
 REDIS_URL = env.redis_address("REDIS_URL", default="redis://127.0.0.1:6379")
 LIVE_REDIS_URL = numbered(REDIS_URL, 0)
-BROKER_REDIS_URL = numbered(REDIS_URL, 1)
 BROKER_NAMESPACE = env.word("BROKER_NAMESPACE", default="rollcall")
+_broker = read_broker(env, redis_url=REDIS_URL, namespace=BROKER_NAMESPACE)
+# Empty when the broker is RabbitMQ.
+BROKER_REDIS_URL = _broker.redis_url
 
 # Counts attempts to sign in, over all web processes.
 CACHES = {
@@ -136,21 +140,15 @@ CACHES = {
 }
 
 DRAMATIQ_BROKER = {
-    "BROKER": "integrations.broker.RollcallBroker",
-    "OPTIONS": {
-        "url": BROKER_REDIS_URL,
-        "namespace": BROKER_NAMESPACE,
-        "heartbeat_timeout": 60_000,
-        "maintenance_chance": 100_000,
-        "dead_message_ttl": 7 * 24 * 60 * 60 * 1000,
-    },
+    "BROKER": _broker.path,
+    "OPTIONS": _broker.options,
     "MIDDLEWARE": [
         "django_dramatiq.middleware.DbConnectionsMiddleware",
         "dramatiq.middleware.AgeLimit",
         "dramatiq.middleware.TimeLimit",
         "dramatiq.middleware.ShutdownNotifications",
         "dramatiq.middleware.Callbacks",
-        "integrations.broker.WorkerClient",
+        _broker.worker_middleware,
         "integrations.broker.StopSignal",
         "integrations.broker.LogOutcome",
         "integrations.telemetry.worker_report.WorkerReport",

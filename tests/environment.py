@@ -76,6 +76,7 @@ def _set_environment() -> None:
             "FIELD_ENCRYPTION_KEYS": "",
             "ALLOWED_HOSTS": "localhost,127.0.0.1,testserver",
             "CSRF_TRUSTED_ORIGINS": "",
+            "BROKER_URL": "",
             "BROKER_NAMESPACE": f"rollcall-{WORKER_ID}",
             "GITHUB_CLIENT_ID": "sandbox-client",
             "GITHUB_CLIENT_SECRET": "sandbox-secret",

@@ -25,6 +25,7 @@ from integrations.ops.message_places import live_processes, locate, running_ids
 from integrations.ops.message_scan import Progress
 from integrations.ops.message_shapes import DEAD, DELAYED, READY, RETRYING, STATES, MessageRef
 from integrations.ops.payloads import decoded, shown
+from integrations.rabbitmq.broker import quorum_broker
 from integrations.telemetry.redis_clients import broker_client
 from integrations.telemetry.skipping import KEPT_S, skip_key
 
@@ -109,9 +110,10 @@ def run_now(refs: Sequence[MessageRef]) -> int:
 def matching(query: MessageQuery) -> list[MessageRef]:
     """Return all that a query matches now, whatever its page: an act on them meets no others.
 
-    What runs or is over can't be acted on. Raises redis.RedisError, and DatabaseAway for a team.
+    What runs or is over can't be acted on, nor can a single message at RabbitMQ. Raises
+    redis.RedisError, and DatabaseAway for a team.
     """
-    if query.state not in {READY, DELAYED, RETRYING, DEAD}:
+    if quorum_broker() is not None or query.state not in {READY, DELAYED, RETRYING, DEAD}:
         return []
     return [one.ref for one in locate(query, Progress(MATCHING_BUDGET_S))]
 

@@ -13,9 +13,11 @@ from django.db import connection
 from django.utils import timezone
 from redis.exceptions import RedisError, ResponseError
 
+from integrations.ops import doctor_rabbitmq
 from integrations.ops.findings import bad, good, warn
 from integrations.ops.health_checks import MigrationsCheck
 from integrations.ops.reachability import is_database_away
+from integrations.rabbitmq.broker import quorum_broker
 from integrations.telemetry.processes import SCHEDULER, WEB, WORKER, read_processes
 from integrations.telemetry.redis_clients import broker_client, telemetry_client
 
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 
     import redis
 
-    from integrations.ops.findings import Finding
+    from integrations.ops import doctor_rabbitmq
+from integrations.ops.findings import Finding
 
 DISK_LEFT_MIN_BYTES: Final = 2**30
 DISK_LEFT_BAD_BYTES: Final = 100 * 2**20
@@ -42,6 +45,7 @@ def examine() -> Iterator[Finding]:
     """Yield what there is to say of database, Redis and processes."""
     yield from _database()
     yield from _redis()
+    yield from doctor_rabbitmq.examine()
 
 
 def clock_finding(subject: str, skew_s: float) -> Finding:
@@ -110,7 +114,11 @@ def _postgresql() -> Iterator[Finding]:
 
 
 def _redis() -> Iterator[Finding]:
-    for subject, client in (("redis live", telemetry_client()), ("redis queue", broker_client())):
+    is_broker = quorum_broker() is None
+    clients = {"redis live": telemetry_client()}
+    if is_broker:
+        clients["redis queue"] = broker_client()
+    for subject, client in clients.items():
         try:
             client.ping()
         except RedisError:
@@ -118,10 +126,12 @@ def _redis() -> Iterator[Finding]:
             return
         yield good(subject, "It answers.")
     try:
-        yield from _redis_configuration(broker_client())
-        seconds, microseconds = broker_client().time()
+        if is_broker:
+            yield from _redis_configuration(broker_client())
+        seconds, microseconds = telemetry_client().time()
         yield clock_finding("redis clock", time.time() - seconds - microseconds / 1e6)
-        yield from _namespace(broker_client())
+        if is_broker:
+            yield from _namespace(broker_client())
         yield from _processes()
     except RedisError as exc:
         yield bad("redis", f"A question failed: {type(exc).__name__}.", "Look at its log.")

@@ -6,8 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from redis.exceptions import RedisError
-
+from integrations.broker import BROKER_FAULTS
 from integrations.ops import pausing, queues
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ class Drain:
 def drain(names: Sequence[str], *, timeout_s: float | None, tell: Callable[[Drain], None]) -> Drain:
     """Pause these queues and wait until nothing of them is in flight, or the time is over.
 
-    Tells of each look. Raises ValueError for an unknown queue. A Redis that is away is waited for.
+    Tells of each look. Raises ValueError for an unknown queue. A broker that is away is waited for.
     """
     for name in names:
         pausing.pause(name, None)
@@ -56,5 +55,5 @@ def drain(names: Sequence[str], *, timeout_s: float | None, tell: Callable[[Drai
 def _in_flight(names: Sequence[str]) -> dict[str, int] | None:
     try:
         return {d.name: d.in_flight_count for d in queues.read_depths() if d.name in names}
-    except RedisError:
+    except BROKER_FAULTS:
         return None

@@ -205,7 +205,7 @@ class Problem:
 @dataclass(frozen=True)
 class Snapshot:
     """Everything on the dashboard at one instant. A part that could not be read is None, and why
-    stands in `unreadable`: "redis" or "database" to a sentence."""
+    stands in `unreadable`: "redis", "rabbitmq" or "database" to a sentence."""
 
     at: datetime
     queues: tuple[QueueFigures, ...] | None
@@ -216,6 +216,7 @@ class Snapshot:
     problems: tuple[Problem, ...] = ()
     unreadable: dict[str, str] = field(default_factory=dict)
     took_s: float = 0.0
+    is_rabbitmq: bool = False
 
     def of_kind(self, kind: str) -> tuple[ProcessFigures, ...]:
         return tuple(one for one in self.processes or () if one.kind == kind)

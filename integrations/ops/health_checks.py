@@ -9,16 +9,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from django.conf import settings
 from django.db import Error as DatabaseFailure
 from django.db import connection, connections
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
+from dramatiq.errors import BrokerConnectionError
 from health_check.base import HealthCheck
 from health_check.exceptions import HealthCheckException, ServiceUnavailable
 from redis.exceptions import RedisError
 
 from integrations.ops.reachability import is_database_away
 from integrations.ops.single_flight import SingleFlight
+from integrations.rabbitmq.broker import quorum_broker
 from integrations.telemetry.processes import WORKER, ProcessReport, read_processes
 from integrations.telemetry.redis_clients import broker_client, telemetry_client
 
@@ -90,6 +93,22 @@ class RedisCheck(Check):
 
 
 @dataclass
+class RabbitMQCheck(Check):
+    """RabbitMQ answers, where it is the broker."""
+
+    subject = "rabbitmq"
+    good_words = "RabbitMQ answers."
+
+    def run(self) -> None:
+        broker = quorum_broker()
+        try:
+            if broker is not None:
+                broker.link.ask(lambda channel: channel.is_open, patience_s=PATIENCE_S)
+        except BrokerConnectionError as exc:
+            raise ServiceUnavailable("RabbitMQ does not answer.") from exc
+
+
+@dataclass
 class WorkerCheck(Check):
     """A worker was heard of within a minute, and none that lives has lost a consumer."""
 
@@ -106,7 +125,8 @@ class WorkerCheck(Check):
             raise ServiceUnavailable(complaint)
 
 
-CHECKS: Final = (DatabaseCheck, MigrationsCheck, RedisCheck, WorkerCheck)
+_OF_BROKER: Final = () if settings.BROKER_REDIS_URL else (RabbitMQCheck,)
+CHECKS: Final = (DatabaseCheck, MigrationsCheck, RedisCheck, *_OF_BROKER, WorkerCheck)
 
 
 def read_reports(*, patience_s: float) -> list[ProcessReport]:
@@ -148,7 +168,8 @@ class _Migrations:
 
 
 def _ping_both() -> bool:
-    return bool(telemetry_client().ping()) and bool(broker_client().ping())
+    is_well = bool(telemetry_client().ping())
+    return is_well and (quorum_broker() is not None or bool(broker_client().ping()))
 
 
 def _read_reports() -> list[ProcessReport]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from django.db import Error
 
+from integrations.constants import MessageOutcome
 from integrations.ops.broker_keys import QueueKeys, known_queues
 from integrations.ops.history import attempts_of, find_attempts
 from integrations.ops.message_places import (
@@ -40,6 +41,7 @@ from integrations.ops.payloads import decoded, message_of
 from integrations.ops.reachability import is_database_away
 from integrations.ops.running_messages import is_wanted, running_messages
 from integrations.ops.subjects import Addressed, DatabaseAway, subjects_of
+from integrations.rabbitmq.broker import quorum_broker
 from integrations.telemetry.redis_clients import broker_client
 
 if TYPE_CHECKING:
@@ -68,6 +70,8 @@ def find(query: MessageQuery) -> MessagePage:
             return NOTHING_SEARCHED if is_database_away() else find_attempts(query)
         if query.state == RUNNING:
             return _page_of_running(query)
+        if quorum_broker() is not None:
+            return _page_without_a_list(query)
         return _page_at_broker(query)
     except (DatabaseAway, Error) as exc:
         logger.warning("messages not searched", error=str(exc))
@@ -95,6 +99,15 @@ def get(message_id: str) -> MessageDetail | None:
         subject=subject,
         is_complete=is_complete,
     )
+
+
+def _page_without_a_list(query: MessageQuery) -> MessagePage:
+    """Return what rows know, where the broker lets nobody list messages: what died, and when."""
+    if query.state != DEAD:
+        return MessagePage((), total_count=0, is_complete=True, searched_count=0)
+    if is_database_away():
+        return NOTHING_SEARCHED
+    return find_attempts(replace(query, outcome=MessageOutcome.DEAD))
 
 
 def _page_at_broker(query: MessageQuery) -> MessagePage:
@@ -171,6 +184,8 @@ def _current(message_id: str, progress: Progress) -> BrokerMessage | None:
     running = [one for one in running_messages() if one.message_id == message_id]
     if running:
         return running[0]
+    if quorum_broker() is not None:
+        return None
     queues = known_queues()
     located = _by_key(message_id, queues) or _searched(message_id, queues, progress)
     messages = _messages([located]) if located is not None else ()

@@ -23,7 +23,7 @@ PARTS: Final = ("redis", "database")
 def gauges_of(snapshot: Snapshot, *, is_redis_up: bool) -> Iterator[Metric]:
     """Yield every gauge, those too that have no value at present."""
     up = _gauge("up", "Whether a part answers: 1 or 0.", "part")
-    for part in PARTS:
+    for part in (*PARTS, *(("rabbitmq",) if snapshot.is_rabbitmq else ())):
         is_up = part not in snapshot.unreadable and (part != "redis" or is_redis_up)
         up.add_metric([part], int(is_up))
     yield up

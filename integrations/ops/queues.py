@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.utils import timezone
 
+from integrations.ops import rabbitmq_queues
 from integrations.ops.broker_keys import acks_prefix, declared_queues, heartbeats_key, known_queues
 from integrations.ops.figures import QueueDepth
+from integrations.rabbitmq.broker import quorum_broker
 from integrations.telemetry.redis_clients import broker_client
 
 if TYPE_CHECKING:
@@ -115,8 +117,11 @@ class _Held:
 def read_depths() -> list[QueueDepth]:
     """Return all queues that are declared, and others that are not empty.
 
-    Raises redis.RedisError.
+    Raises redis.RedisError, and dramatiq's BrokerConnectionError when RabbitMQ is away.
     """
+    rabbitmq = quorum_broker()
+    if rabbitmq is not None:
+        return rabbitmq_queues.read_depths(rabbitmq)
     names = known_queues()
     client, namespace = broker_client(), _namespace()
     rows = client.eval(
@@ -133,8 +138,10 @@ def stuck_acks(processes: Iterable[ProcessReport]) -> list[StuckAcks]:
     A worker's threads take what it has fetched as soon as one is free. So a message hangs when it
     has been due for a minute, no thread works on it, a thread is free, and nothing waits in its
     queue that could have come before it. A delayed one rightly lies with a worker until it is due.
-    Raises redis.RedisError.
+    RabbitMQ gives them back by itself. Raises redis.RedisError.
     """
+    if quorum_broker() is not None:
+        return []
     now_s, reports = time.time(), {report.id: report for report in processes}
     found = []
     for held in _read_held(known_queues(), now_s):

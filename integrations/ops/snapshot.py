@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from django.db import Error as DatabaseFailure
 from django.utils import timezone
+from dramatiq.errors import BrokerConnectionError
 from redis.exceptions import RedisError
 
 from integrations.ops import github, pausing, queues, rates, runs
 from integrations.ops.figures import ProcessFigures, QueueFigures, RunningMessage, Snapshot
 from integrations.ops.problems import problems_of
 from integrations.ops.reachability import is_database_away
+from integrations.rabbitmq.broker import quorum_broker
 from integrations.telemetry import processes
 from integrations.telemetry.counters import MINUTE, read_latest
 from integrations.telemetry.github_calls import BUDGETS
@@ -36,6 +38,7 @@ logger = structlog.get_logger(__name__)
 
 REDIS_PATIENCE_S: Final = 1.6
 NO_REDIS: Final = "Redis doesn't answer, so queues and processes can't be shown."
+NO_RABBITMQ: Final = "RabbitMQ doesn't answer, so queues can't be shown."
 NO_DATABASE: Final = "The database doesn't answer, so runs and GitHub can't be shown."
 
 _threads: Final = ThreadPoolExecutor(4, thread_name_prefix="ops-redis")
@@ -43,9 +46,10 @@ _threads: Final = ThreadPoolExecutor(4, thread_name_prefix="ops-redis")
 
 @dataclass(frozen=True)
 class _FromRedis:
-    """What Redis says."""
+    """What Redis says, and the broker."""
 
-    depths: list[QueueDepth]
+    # None: the broker is RabbitMQ and away.
+    depths: list[QueueDepth] | None
     past: rates.Past
     reports: list[ProcessReport]
     stuck: tuple[StuckAcks, ...]
@@ -80,8 +84,10 @@ def take() -> Snapshot:
         inboxes=None if rows is None else rows.inboxes,
         unreadable={
             **({} if told is not None else {"redis": NO_REDIS}),
+            **({"rabbitmq": NO_RABBITMQ} if told is not None and told.depths is None else {}),
             **({} if rows is not None else {"database": NO_DATABASE}),
         },
+        is_rabbitmq=quorum_broker() is not None,
     )
     return dataclasses.replace(
         snapshot,
@@ -94,16 +100,25 @@ def _read_redis() -> _FromRedis:
     client = telemetry_client()
     # A Redis that hangs is given up at the first question.
     client.ping()
-    broker_client().ping()
+    if quorum_broker() is None:
+        broker_client().ping()
     reports = processes.read_processes(client)
     return _FromRedis(
-        depths=queues.read_depths(),
+        depths=_read_depths(),
         past=rates.read_past(client),
         reports=reports,
         stuck=tuple(queues.stuck_acks(reports)),
         budgets=read_latest(client, BUDGETS),
         paused=pausing.told(client),
     )
+
+
+def _read_depths() -> list[QueueDepth] | None:
+    try:
+        return queues.read_depths()
+    except BrokerConnectionError as exc:
+        logger.warning("RabbitMQ not read for operators", error=str(exc))
+        return None
 
 
 def _told_by_redis(asked: Future[_FromRedis], begun_s: float) -> _FromRedis | None:
@@ -140,7 +155,11 @@ def _read_github(told: _FromRedis, now: datetime) -> GitHubFigures | None:
         return None
 
 
-def _queues(told: _FromRedis, rows: _FromRows | None, now: datetime) -> tuple[QueueFigures, ...]:
+def _queues(
+    told: _FromRedis, rows: _FromRows | None, now: datetime
+) -> tuple[QueueFigures, ...] | None:
+    if told.depths is None:
+        return None
     working: dict[str, int] = {}
     for report in told.reports:
         if not report.is_gone(now):

@@ -12,6 +12,7 @@ urlpatterns = [
     path("live/", ops_live, name="ops_live"),
     path("queues/<str:queue>/pause/", queues.ops_queue_pause, name="ops_queue_pause"),
     path("queues/<str:queue>/resume/", queues.ops_queue_resume, name="ops_queue_resume"),
+    path("queues/<str:queue>/requeue/", queues.ops_queue_requeue, name="ops_queue_requeue"),
     path(
         "processes/<str:process_id>/forget/", queues.ops_process_forget, name="ops_process_forget"
     ),

@@ -95,11 +95,12 @@ class MessageHistory(Middleware):
     def after_nack(self, broker: Broker, message: MessageProxy) -> None:
         """Put the last traceback into the dead letter, which holds the message as it was sent."""
         exception = getattr(message, "_exception", None)
-        if "redis_message_id" not in message.options:
-            return
         if FAILED_AT not in message.options:
             # It never came to an attempt: nobody here knows its actor.
             self._note(message, MessageOutcome.DEAD, exception)
+        if "redis_message_id" not in message.options:
+            # RabbitMQ keeps the letter as it was sent; the row says why it died.
+            return
         try:
             _keep_in_dead_letter(broker, message)
         except RedisError as exc:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import structlog
+from django.conf import settings
 from redis.exceptions import RedisError
 
 from integrations.telemetry.redis_clients import broker_client, key
@@ -33,7 +34,12 @@ def have_skipped(message_id: str, pipeline: Pipeline) -> None:
 
 
 def is_to_be_skipped(message_id: str) -> bool:
-    """Say whether an operator deleted it; no when Redis doesn't answer: actors may run twice."""
+    """Say whether an operator deleted it; no when Redis doesn't answer: actors may run twice.
+
+    At RabbitMQ nobody can delete a single message.
+    """
+    if not settings.BROKER_REDIS_URL:
+        return False
     try:
         return bool(broker_client().exists(skip_key(message_id)))
     except RedisError as exc:

@@ -24,8 +24,9 @@ class WorkerReport(Middleware):
     """Starts the worker's beat, and has it obey when a queue is paused.
 
     Its state holds `queues`, `threads`, `dead_consumers` (queues whose consumer thread is gone: no
-    message of theirs is ever fetched again), `paused` and `running`, a list of what each thread
-    works on.
+    message of theirs is ever fetched again), `paused`, `held` (of each queue, how
+    many messages were fetched and not acknowledged) and `running`, a list of what each thread works
+    on.
     """
 
     def __init__(self) -> None:
@@ -60,6 +61,10 @@ class WorkerReport(Middleware):
             "threads": worker.worker_threads if worker is not None else 0,
             "dead_consumers": sorted(n for n, one in consumers.items() if not one.is_alive()),
             "paused": sorted(getattr(self._broker, "paused_queues", ())),
+            # Redis knows by itself; RabbitMQ would tell on its management port only.
+            "held": {
+                name: len(held) for name, held in dict(getattr(self._broker, "held", {})).items()
+            },
             "running": [
                 {
                     "message_id": work.message_id,

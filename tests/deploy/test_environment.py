@@ -176,6 +176,7 @@ BAD: dict[str, tuple[str, str]] = {
         "is 'mysql:...'. It has to be sqlite:///",
     ),
     "DATABASE_POOL_SIZE": ("0", "is '0'. It has to be a whole number, 1 or more"),
+    "BROKER_URL": (f"http://:{PASSWORD}@redis:6379", "begins with 'http' or names no host."),
     "REDIS_URL": (f"http://:{PASSWORD}@redis:6379", "is 'http:...'. It has to be redis://"),
     "BROKER_NAMESPACE": ("roll*", "is 'roll*'. It has to be letters"),
     "GITHUB_URL": ("github.com", "is 'github.com'. It has to be an address"),

@@ -11,9 +11,20 @@ from typing import TYPE_CHECKING, Any, Final
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis.exceptions import RedisError
 
+from integrations.broker import BROKER_FAULTS
 from integrations.constants import QUEUES, OperatorActKind
 from integrations.masking import masked
-from integrations.ops import acts, broker_acts, doctor, draining, pausing, snapshot, terminal
+from integrations.ops import (
+    acts,
+    broker_acts,
+    doctor,
+    draining,
+    pausing,
+    queues,
+    rabbitmq_queues,
+    snapshot,
+    terminal,
+)
 from integrations.ops.health_checks import (
     CHECKS,
     OWN_WORKER_HEARD_WITHIN,
@@ -22,12 +33,14 @@ from integrations.ops.health_checks import (
     read_reports,
 )
 from integrations.ops.message_shapes import DEAD, MessageQuery, MessageRef
+from integrations.rabbitmq.broker import quorum_broker
 from integrations.telemetry.processes import WORKER
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
     from integrations.ops.draining import Drain
+    from integrations.rabbitmq.broker import QuorumBroker
 
 WATCH_EVERY_S: Final = 1.0
 # Home, and clear to the end: no flicker, nothing left of the last picture.
@@ -92,6 +105,10 @@ class Command(BaseCommand):
             sys.exit(1)
 
     def _requeue(self, options: dict[str, Any]) -> None:
+        rabbitmq = quorum_broker()
+        if rabbitmq is not None:
+            self._requeue_all(rabbitmq, options)
+            return
         try:
             refs = _dead_letters(options)
             words = _filter_in_words(options)
@@ -108,6 +125,25 @@ class Command(BaseCommand):
             raise CommandError(masked(str(exc))) from exc
         acts.note(None, OperatorActKind.REQUEUE, words, count=done_count)
         self.stdout.write(f"{done_count:,} requeued.")
+
+    def _requeue_all(self, broker: QuorumBroker, options: dict[str, Any]) -> None:
+        if options["ids"] or options["actor"] or options["text"]:
+            raise CommandError("RabbitMQ can't choose among dead letters: give --queue alone.")
+        try:
+            for name, count in rabbitmq_queues.queues_with_letters(queues.read_depths()):
+                if options["queue"] not in {"", name}:
+                    continue
+                self.stdout.write(f"{name}: {count:,} dead letters")
+                if options["dry_run"]:
+                    continue
+                if not options["yes"] and not _confirmed(f"Requeue those of {name}? [y/N] "):
+                    raise CommandError("Nothing more was done.")
+                done_count = rabbitmq_queues.requeue_dead(broker, name)
+                words = f"all dead of {name}"
+                acts.note(None, OperatorActKind.REQUEUE, words, count=done_count)
+                self.stdout.write(f"{done_count:,} requeued.")
+        except BROKER_FAULTS as exc:
+            raise CommandError(masked(f"The broker does not answer: {exc}")) from exc
 
     def _drain(self, options: dict[str, Any]) -> None:
         names = options["queues"] or list(QUEUES)

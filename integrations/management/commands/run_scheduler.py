@@ -17,6 +17,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 from django.utils import timezone
 from redis.exceptions import RedisError
 
+from integrations.broker import BROKER_FAULTS
 from integrations.constants import TICK_INTERVAL
 from integrations.ops import lost, pausing
 from integrations.tasks import send_due_work
@@ -80,7 +81,7 @@ class Ticker:
             send_due_work()
             pausing.tell_workers()
             lost.write_down(timezone.now())
-        except (DatabaseError, InterfaceError, RedisError) as exc:
+        except (DatabaseError, InterfaceError, RedisError, *BROKER_FAULTS) as exc:
             if not self._is_failing:
                 logger.warning("tick failed, will go on trying", error=str(exc))
             self._is_failing = True

@@ -134,6 +134,8 @@ class LocalStack:
             "VALKEY_PORT": str(self.valkey_port),
             "VALKEY_DIR": str(self.directory / "valkey"),
             "REDIS_URL": self.redis_url,
+            # Its own Valkey, whatever a .env says.
+            "BROKER_URL": "",
             "GITHUB_URL": self.sandbox_url,
             "GITHUB_API_URL": f"{self.sandbox_url}/api/v3",
             "GITHUB_CLIENT_ID": "sandbox-client",

@@ -21,7 +21,7 @@ from integrations.ops import acts, broker_acts
 from integrations.ops.broker_acts import ActRefused
 from integrations.ops.message_shapes import MessageQuery, MessageRef
 from integrations.ops.views.access import operator_required
-from integrations.ops.views.messages import ACTS, FILTERS, list_context, query_of, query_string
+from integrations.ops.views.messages import FILTERS, acts_in, list_context, query_of, query_string
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,7 +65,7 @@ class _Wish:
 def ops_messages_act(request: OperatorRequest) -> HttpResponse:
     """Do it, or ask first."""
     wish = _wish_of(request)
-    if wish.act not in ACTS.get(wish.query.state, ()):
+    if wish.act not in acts_in(wish.query.state):
         return HttpResponseBadRequest("This can't be done to messages in this state.\n")
     try:
         refs = _refs_of(wish)

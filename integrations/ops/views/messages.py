@@ -10,8 +10,9 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 
+from integrations.broker import BROKER_FAULTS
 from integrations.constants import MessageOutcome, OperatorActKind
-from integrations.ops import messages, queues
+from integrations.ops import messages, queues, rabbitmq_queues
 from integrations.ops.broker_keys import declared_queues
 from integrations.ops.message_shapes import (
     DEAD,
@@ -24,12 +25,14 @@ from integrations.ops.message_shapes import (
     MessageQuery,
 )
 from integrations.ops.views.access import operator_required
+from integrations.rabbitmq.broker import quorum_broker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from django.http import HttpResponse
 
+    from integrations.ops.figures import QueueDepth
     from integrations.ops.views.access import OperatorRequest
 
 # What makes sense in which state; elsewhere a message can only be looked at.
@@ -56,12 +59,15 @@ def ops_messages(request: OperatorRequest) -> HttpResponse:
         page = messages.find(query)
     except RedisError:
         page, is_unread = MessagePage((), 0, is_complete=True, searched_count=0), True
+    depths = _depths()
     context = {
         **list_context(query),
         "found": page,
         "is_unread": is_unread,
-        "acts": ACTS.get(query.state, ()),
-        "tabs": [(state, count) for state, count in _counts().items()],
+        "acts": acts_in(query.state),
+        "tabs": [(state, count) for state, count in _counts(depths).items()],
+        "is_rabbitmq": quorum_broker() is not None,
+        "letters": rabbitmq_queues.queues_with_letters(depths or ()),
     }
     return render(request, "ops/messages.html", context)
 
@@ -84,9 +90,14 @@ def ops_message(request: OperatorRequest, message_id: str) -> HttpResponse:
         "detail": detail,
         "shown": current or (detail.attempts[0] if detail and detail.attempts else None),
         "is_unread": is_unread,
-        "acts": ACTS.get(current.state, ()) if current else (),
+        "acts": acts_in(current.state) if current else (),
     }
     return render(request, "ops/message.html", context)
+
+
+def acts_in(state: str) -> tuple[OperatorActKind, ...]:
+    """Return what can be done to single messages in a state: nothing at RabbitMQ."""
+    return () if quorum_broker() is not None else ACTS.get(state, ())
 
 
 def query_of(given: Mapping[str, Any]) -> MessageQuery:
@@ -126,12 +137,17 @@ def list_context(query: MessageQuery) -> dict[str, Any]:
     }
 
 
-def _counts() -> dict[str, int | None]:
+def _depths() -> list[QueueDepth] | None:
+    try:
+        return queues.read_depths()
+    except BROKER_FAULTS:
+        return None
+
+
+def _counts(depths: list[QueueDepth] | None) -> dict[str, int | None]:
     """Return how many messages are in each state over all queues, as far as the depths tell."""
     counts: dict[str, int | None] = dict.fromkeys(STATES)
-    try:
-        depths = queues.read_depths()
-    except RedisError:
+    if depths is None:
         return counts
     counts[READY] = sum(depth.ready_count for depth in depths)
     counts[DELAYED] = sum(depth.delayed_count for depth in depths)

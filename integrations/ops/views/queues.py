@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 from django.contrib import messages
 from django.http import Http404
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.views.decorators.http import require_POST
+from dramatiq.errors import BrokerConnectionError
 from redis.exceptions import RedisError
 
 from integrations.constants import OperatorActKind
-from integrations.ops import acts, pausing
+from integrations.ops import acts, pausing, rabbitmq_queues
+from integrations.ops.broker_keys import declared_queues
 from integrations.ops.views.access import operator_required
+from integrations.rabbitmq.broker import quorum_broker
 from integrations.telemetry import processes
 from integrations.telemetry.redis_clients import telemetry_client
 
@@ -44,6 +48,26 @@ def ops_queue_resume(request: OperatorRequest, queue: str) -> HttpResponse:
         raise Http404 from exc
     messages.success(request, f"The queue {queue} goes on.")
     return redirect("ops")
+
+
+@operator_required
+@require_POST
+def ops_queue_requeue(request: OperatorRequest, queue: str) -> HttpResponse:
+    """Put all dead letters of a queue back, where the broker can't choose among them."""
+    broker = quorum_broker()
+    if broker is None or queue not in declared_queues():
+        raise Http404
+    try:
+        count = rabbitmq_queues.requeue_dead(broker, queue)
+    except BrokerConnectionError:
+        messages.error(
+            request, "RabbitMQ doesn't answer: some may have been requeued. Look again in a moment."
+        )
+    else:
+        if count:
+            acts.note(request.user, OperatorActKind.REQUEUE, f"all dead of {queue}", count=count)
+        messages.success(request, f"Requeued in {queue}: {count:,}.")
+    return redirect(f"{reverse('ops_messages')}?state=dead")
 
 
 @operator_required

@@ -1,0 +1,306 @@
+"""RabbitMQ as the broker: the product's real processes on a private node from Debian's package."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import dramatiq
+import environ
+import pika
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import reverse
+from dramatiq.brokers.rabbitmq import DEAD_MESSAGE_TTL
+from dramatiq.errors import ConnectionClosed
+from dramatiq.middleware import CurrentMessage
+
+from integrations.constants import SYNC_STATUS_COMPLETE, SYNC_STATUS_ERROR, SYNC_STATUS_PENDING
+from integrations.models import SyncRun
+from integrations.ops import doctor_rabbitmq, rabbitmq_queues
+from integrations.rabbitmq.broker import QuorumBroker
+from project.broker import read_broker
+from tests.factories import UserFactory
+from tests.processes import wait_until
+from tests.rabbitmq import IS_THERE, RabbitMQ
+from tests.syncing import roster, truth
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from integrations.models import GitHubIntegration, User
+    from tests.sandbox_control import SandboxOrganization
+    from tests.stack import Stack
+
+QUEUES = ("interactive", "scheduled", "webhooks")
+QUEUE = "interactive"
+on_rabbitmq = [
+    pytest.mark.rabbitmq,
+    pytest.mark.django_db(transaction=True),
+    # In CI it runs and fails: a hole there would be seen by nobody.
+    pytest.mark.skipif(not IS_THERE and not os.environ.get("CI"), reason="no rabbitmq-server"),
+]
+
+
+@pytest.fixture(scope="session")
+def node() -> Iterator[RabbitMQ]:
+    """One node for all tests of a pytest process."""
+    running = RabbitMQ()
+    try:
+        running.start()
+        yield running
+    finally:
+        running.remove()
+
+
+@pytest.fixture
+def rabbitmq(node: RabbitMQ, monkeypatch: pytest.MonkeyPatch) -> RabbitMQ:
+    """The node, running, with no queue; processes that are started now use it."""
+    if not node.is_running:
+        node.start()
+    node.forget_everything(*QUEUES)
+    monkeypatch.setenv("BROKER_URL", node.url)
+    return node
+
+
+@pytest.fixture
+def on_node(rabbitmq: RabbitMQ, stack: Stack) -> Stack:
+    """The product's processes, with their messages at RabbitMQ."""
+    return stack
+
+
+@pytest.fixture
+def quorum(rabbitmq: RabbitMQ) -> Iterator[QuorumBroker]:
+    """This process's broker for the length of a test."""
+    before = dramatiq.get_broker()
+    made = QuorumBroker(url=rabbitmq.url, middleware=[CurrentMessage()])
+    dramatiq.set_broker(made)
+    yield made
+    dramatiq.set_broker(before)
+    made.close()
+
+
+@pytest.fixture
+def olga(db: None) -> User:
+    """An operator."""
+    found: User = UserFactory(email="olga@example.com", is_staff=True)
+    return found
+
+
+def click(
+    stack: Stack, integration: GitHubIntegration, user: User, *, status: int = HTTPStatus.OK
+) -> None:
+    path = reverse("github_members_sync", args=[integration.team.slug])
+    assert stack.post(path, user=user).status_code == status
+
+
+def status_of(run: SyncRun) -> str:
+    run.refresh_from_db()
+    return run.status
+
+
+def latest_run() -> SyncRun:
+    return SyncRun.objects.latest("pk")
+
+
+class TestBrokerUrl:
+    @pytest.mark.parametrize(
+        "url", ["kafka://host", "amqp:host", "localhost:5672", "redis://", "stub://x"]
+    )
+    def test_an_unknown_one_stops_the_process_with_the_valid_ones(
+        self, monkeypatch: pytest.MonkeyPatch, url: str
+    ) -> None:
+        monkeypatch.setenv("BROKER_URL", url)
+        with pytest.raises(ImproperlyConfigured, match=r"BROKER_URL.*redis://.*amqps://HOST"):
+            read_broker(environ.Env(), redis_url="redis://a", namespace="n")
+
+    def test_without_one_it_is_database_1_of_redis(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("BROKER_URL", "")
+        found = read_broker(environ.Env(), redis_url="redis://a:1", namespace="n")
+        assert (found.redis_url, found.options["url"]) == ("redis://a:1/1", "redis://a:1/1")
+
+    def test_another_redis_is_taken_as_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("BROKER_URL", "rediss://b:2/5")
+        found = read_broker(environ.Env(), redis_url="redis://a:1", namespace="n")
+        assert found.redis_url == "rediss://b:2/5"
+
+
+class TestTheProductOnRabbitMQ:
+    pytestmark = [*on_rabbitmq, pytest.mark.processes]
+
+    def test_a_click_syncs_a_pause_holds_and_a_killed_worker_loses_nothing(
+        self, on_node: Stack, rabbitmq: RabbitMQ, integration: GitHubIntegration,
+        organization: SandboxOrganization, alice: User, olga: User,
+    ) -> None:  # fmt: skip
+        click(on_node, integration, alice)
+        run = latest_run()
+        wait_until(lambda: status_of(run) == SYNC_STATUS_COMPLETE, timeout_s=20)
+        assert roster(integration) == truth(organization)
+
+        on_node.post("/ops/queues/interactive/pause/", user=olga)
+        # The worker hears of it with its beat; RabbitMQ then has one consumer less.
+        wait_until(lambda: rabbitmq.consumer_count(QUEUE) == 0)
+        click(on_node, integration, alice)
+        paused = latest_run()
+        wait_until(lambda: rabbitmq.count(QUEUE) == 1)
+        page = on_node.get("/ops/", user=olga).text
+        assert "The queue interactive is paused" in page
+        assert 'data-label="Ready"><a class="count " ' in page
+        assert "single messages be listed" in on_node.get("/ops/messages/", user=olga).text
+        assert status_of(paused) == SYNC_STATUS_PENDING
+        organization.slow_down(2_000)
+        on_node.post("/ops/queues/interactive/resume/", user=olga)
+        wait_until(lambda: status_of(paused) != SYNC_STATUS_PENDING)
+
+        on_node.worker.kill()
+        killed_at_s = time.monotonic()
+        wait_until(lambda: rabbitmq.count(QUEUE) == 1)
+        redelivered_in_s = time.monotonic() - killed_at_s
+        print(f"redelivered in {redelivered_in_s:.2f} s")
+        assert redelivered_in_s < 5
+        organization.slow_down(0)
+        on_node.start(("worker",))
+        # Its lease runs out after the worker's death; the ticker then sends it again.
+        wait_until(lambda: status_of(paused) == SYNC_STATUS_COMPLETE, timeout_s=60)
+        assert roster(integration) == truth(organization)
+
+    @pytest.mark.parametrize("stack", [("web", "worker")], indirect=True)
+    def test_rabbitmq_away_is_said_at_once_and_back_it_works(
+        self, on_node: Stack, rabbitmq: RabbitMQ, integration: GitHubIntegration,
+        organization: SandboxOrganization, alice: User, olga: User,
+    ) -> None:  # fmt: skip
+        assert on_node.get("/ops/", user=olga).text.count("RabbitMQ doesn") == 0
+        rabbitmq.kill()
+        began_s = time.monotonic()
+        click(on_node, integration, alice, status=HTTPStatus.SERVICE_UNAVAILABLE)
+        assert time.monotonic() - began_s < 3
+        run = latest_run()
+        assert (status_of(run), run.error_code) == (SYNC_STATUS_ERROR, "queue_unreachable")
+        for path in ("/ops/", "/ops/messages/?state=dead"):
+            began_s = time.monotonic()
+            page = on_node.get(path, user=olga).text
+            assert time.monotonic() - began_s < 2
+        assert "RabbitMQ" in page
+        assert "RabbitMQ doesn&#x27;t answer" in on_node.get("/ops/", user=olga).text
+        with on_node.browser_session() as session:
+            ready = session.get(f"{on_node.url}/readyz", timeout=10).json()
+        assert ready["checks"]["rabbitmq"]["status"] == "down"
+        assert ready["checks"]["redis"]["status"] == "up"
+        rabbitmq.start()
+        click(on_node, integration, alice)
+        run = latest_run()
+        wait_until(lambda: status_of(run) == SYNC_STATUS_COMPLETE, timeout_s=30)
+        assert roster(integration) == truth(organization)
+
+
+class TestQuorumBroker:
+    pytestmark = on_rabbitmq
+
+    def test_its_queues_are_quorum_queues(self, quorum: QuorumBroker, rabbitmq: RabbitMQ) -> None:
+        quorum.declare_queue(QUEUE, ensure=True)
+        ours = quorum._build_queue_arguments(QUEUE)
+        for name, arguments in {
+            QUEUE: ours, f"{QUEUE}.DQ": ours, f"{QUEUE}.XQ": {"x-message-ttl": DEAD_MESSAGE_TTL},
+        }.items():  # fmt: skip
+            with rabbitmq.connect() as connection:
+                channel = connection.channel()
+                classic = {**arguments, "x-queue-type": "classic"}
+                with pytest.raises(pika.exceptions.ChannelClosedByBroker, match=r"is.*'quorum'"):
+                    channel.queue_declare(name, durable=True, arguments=classic)
+        assert [one.tone for one in doctor_rabbitmq.examine()].count("bad") == 0
+
+    def test_the_doctor_tells_of_a_queue_of_another_kind(
+        self, quorum: QuorumBroker, rabbitmq: RabbitMQ
+    ) -> None:
+        with rabbitmq.connect() as connection:
+            connection.channel().queue_declare(QUEUE, durable=True)
+        said = [one for one in doctor_rabbitmq.examine() if one.tone == "bad"]
+        assert [one.sentence.split()[0] for one in said] == [QUEUE]
+
+    def test_a_rabbitmq_that_hangs_is_given_up_within_three_seconds_and_forgiven(
+        self, quorum: QuorumBroker, rabbitmq: RabbitMQ
+    ) -> None:
+        actor = dramatiq.actor(queue_name=QUEUE)(lambda_named("anything"))
+        actor.send(1)
+        rabbitmq.stall()
+        try:
+            began_s = time.monotonic()
+            with pytest.raises(ConnectionClosed):
+                actor.send(2)
+            assert time.monotonic() - began_s < 3.5
+        finally:
+            rabbitmq.go_on()
+        actor.send(3)
+        # The second send was under way, and may have arrived.
+        wait_until(lambda: rabbitmq.count(QUEUE) in {2, 3})
+
+    def test_an_unreadable_message_dies_alone_and_letters_go_back_whole(
+        self, quorum: QuorumBroker, rabbitmq: RabbitMQ
+    ) -> None:
+        ran: list[int] = []
+        actor = dramatiq.actor(queue_name=QUEUE, actor_name="notes")(ran.append)
+        actor.send(1)
+        with rabbitmq.connect() as connection:
+            channel = connection.channel()
+            channel.confirm_delivery()
+            channel.basic_publish("", QUEUE, b"[]")
+            for number in (7, 8):
+                channel.basic_publish("", f"{QUEUE}.XQ", actor.message(number).encode())
+        worker = dramatiq.Worker(quorum, worker_timeout=50, worker_threads=1)
+        worker.start()
+        try:
+            wait_until(lambda: ran == [1])
+            wait_until(lambda: rabbitmq.count(f"{QUEUE}.XQ") == 3)
+            assert rabbitmq_queues.requeue_dead(quorum, QUEUE) == 2
+            wait_until(lambda: sorted(ran) == [1, 7, 8])
+            wait_until(lambda: rabbitmq.count(f"{QUEUE}.XQ") == 1)
+            depth = next(one for one in rabbitmq_queues.read_depths(quorum) if one.name == QUEUE)
+        finally:
+            worker.stop()
+        assert (depth.ready_count, depth.in_flight_count, depth.dead_count) == (0, 0, 1)
+
+    def test_the_end_of_an_old_job_is_not_taken_for_that_of_a_new_one(
+        self, quorum: QuorumBroker, rabbitmq: RabbitMQ
+    ) -> None:
+        begun: list[str] = []
+        gates = [threading.Event(), threading.Event()]
+
+        @dramatiq.actor(queue_name=QUEUE, actor_name="waits")
+        def waits() -> None:
+            gate = gates[min(len(begun), 1)]
+            begun.append("")
+            assert gate.wait(timeout=30)
+
+        waits.send()
+        worker = dramatiq.Worker(quorum, worker_timeout=50, worker_threads=2)
+        worker.start()
+        try:
+            wait_until(lambda: len(begun) == 1)
+            # Its connection breaks: RabbitMQ gives the message out again, with the same tag.
+            broken: Any = worker.consumers[QUEUE].consumer
+            broken.connection.add_callback_threadsafe(broken.connection.close)
+            wait_until(lambda: len(begun) == 2)
+            gates[0].set()
+            # The old job has ended and been settled; the new one goes on.
+            wait_until(lambda: worker.work_queue.unfinished_tasks == 1)
+            assert len(quorum.held[QUEUE]) == 1
+            gates[1].set()
+            wait_until(lambda: len(quorum.held[QUEUE]) == 0)
+        finally:
+            for gate in gates:
+                gate.set()
+            worker.stop()
+        assert rabbitmq.count(QUEUE) == 0
+
+
+def lambda_named(name: str) -> Any:
+    """Return a function for an actor that is never run."""
+
+    def function(number: int) -> None:
+        raise AssertionError(number)
+
+    function.__name__ = name
+    return function
