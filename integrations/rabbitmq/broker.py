@@ -112,7 +112,7 @@ class QuorumBroker(RabbitmqBroker):
         self.queues_pending.discard(queue)
 
     def _build_queue_arguments(self, queue_name: str) -> dict[str, Any]:
-        arguments: dict[str, Any] = super()._build_queue_arguments(queue_name)
+        arguments: dict[str, Any] = super()._build_queue_arguments(queue_name)  # type: ignore[no-untyped-call]
         return {**arguments, **QUORUM}
 
 
