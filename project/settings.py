@@ -130,7 +130,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379").rstrip("/")
 LIVE_REDIS_URL = f"{REDIS_URL}/0"
 BROKER_NAMESPACE = env.str("BROKER_NAMESPACE", default="rollcall")
-_broker = read_broker(env, redis_url=REDIS_URL, namespace=BROKER_NAMESPACE)
+_broker = read_broker(env, default=f"{REDIS_URL}/1", namespace=BROKER_NAMESPACE)
 # Empty when the broker is RabbitMQ.
 BROKER_REDIS_URL = _broker.redis_url
 
