@@ -11,8 +11,6 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-from project.environment import numbered
-
 if TYPE_CHECKING:
     import environ
 
@@ -33,8 +31,8 @@ class BrokerChoice:
     worker_middleware: str
 
 
-def read_broker(env: environ.Env, *, redis_url: str, namespace: str) -> BrokerChoice:
-    """Read BROKER_URL; empty means database 1 of `redis_url`. Raises ImproperlyConfigured."""
+def read_broker(env: environ.Env, *, default: str, namespace: str) -> BrokerChoice:
+    """Read BROKER_URL; empty means the default, a Redis. Raises ImproperlyConfigured."""
     url = env.str("BROKER_URL", default="").strip()
     scheme = urlsplit(url).scheme
     if url and (scheme not in REDIS_SCHEMES + RABBITMQ_SCHEMES or not urlsplit(url).hostname):
@@ -50,7 +48,7 @@ def read_broker(env: environ.Env, *, redis_url: str, namespace: str) -> BrokerCh
             options={"url": url},
             worker_middleware="integrations.rabbitmq.broker.WorkerPatience",
         )
-    redis_url = url or numbered(redis_url, 1)
+    redis_url = url or default
     return BrokerChoice(
         redis_url=redis_url,
         path="integrations.broker.RollcallBroker",

@@ -126,7 +126,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env.redis_address("REDIS_URL", default="redis://127.0.0.1:6379")
 LIVE_REDIS_URL = numbered(REDIS_URL, 0)
 BROKER_NAMESPACE = env.word("BROKER_NAMESPACE", default="rollcall")
-_broker = read_broker(env, redis_url=REDIS_URL, namespace=BROKER_NAMESPACE)
+_broker = read_broker(env, default=numbered(REDIS_URL, 1), namespace=BROKER_NAMESPACE)
 # Empty when the broker is RabbitMQ.
 BROKER_REDIS_URL = _broker.redis_url
 

@@ -115,16 +115,16 @@ class TestBrokerUrl:
     ) -> None:
         monkeypatch.setenv("BROKER_URL", url)
         with pytest.raises(ImproperlyConfigured, match=r"BROKER_URL.*redis://.*amqps://HOST"):
-            read_broker(environ.Env(), redis_url="redis://a", namespace="n")
+            read_broker(environ.Env(), default="redis://a/1", namespace="n")
 
-    def test_without_one_it_is_database_1_of_redis(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_one_it_is_the_redis_of_the_rest(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("BROKER_URL", "")
-        found = read_broker(environ.Env(), redis_url="redis://a:1", namespace="n")
+        found = read_broker(environ.Env(), default="redis://a:1/1", namespace="n")
         assert (found.redis_url, found.options["url"]) == ("redis://a:1/1", "redis://a:1/1")
 
     def test_another_redis_is_taken_as_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("BROKER_URL", "rediss://b:2/5")
-        found = read_broker(environ.Env(), redis_url="redis://a:1", namespace="n")
+        found = read_broker(environ.Env(), default="redis://a:1/1", namespace="n")
         assert found.redis_url == "rediss://b:2/5"
 
 

@@ -40,6 +40,7 @@ GET: Final = ("ops", "ops_runs", "ops_messages", "ops_acts", "ops_live")
 POST: Final[tuple[tuple[str, list[Any]], ...]] = (
     ("ops_queue_pause", ["scheduled"]),
     ("ops_queue_resume", ["scheduled"]),
+    ("ops_queue_requeue", ["scheduled"]),
     ("ops_process_forget", ["some-process"]),
     ("ops_run_retry", [1]),
     ("ops_run_cancel", [1]),
