@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from django.db.models import Model
 
+    from integrations.github.reading import JSONObject
     from integrations.models import User
 
 # In every name of acme's: where it shows, somebody learned of acme.
@@ -139,7 +140,7 @@ def plant(acme: Team, admin: User) -> dict[str, Any]:
     IntegrationCredential.objects.filter(team=acme).update(
         kind=ConnectionKind.APP, installation_id=7, github_username=MARK
     )
-    body = {"organization": {"id": integration.organization_id, "login": MARK}}
+    body: JSONObject = {"organization": {"id": integration.organization_id, "login": MARK}}
     intake.store(
         Payload("organization", body), guid=MARK, body=MARK.encode(), headers={}, secret_index=0
     )
