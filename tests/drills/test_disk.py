@@ -96,7 +96,7 @@ def fill(disk: Path) -> Path:
 
 
 def test_a_full_disk_holds_up_syncs_and_corrupts_nothing(drill: Drill, disk: Path) -> None:
-    sites = drill.sites_at_work(size=3 * SIZE)
+    sites = drill.sites_at_work(6, size=3 * SIZE)
     audience = drill.watch(sites, each=1)
     idle = Site.make(drill.sandbox, size=SIZE, latency_ms=LATENCY_MS)
     team = idle.integration.team

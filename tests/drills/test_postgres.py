@@ -16,7 +16,6 @@ from tests.drills.harness import (
     OVER_WITHIN_AFTER_DEATH_S,
     SIZE,
     Drill,
-    full_only,
     now,
     outage_s,
     pass_time,
@@ -97,8 +96,8 @@ def crash(cluster: Cluster, *, away_s: float) -> None:
 
 
 def test_a_crash_of_postgres_loses_nothing(drill: Drill, cluster: Cluster) -> None:
-    sites = drill.sites_at_work(size=2 * SIZE * (1 + CRASHES))
-    audience = drill.watch(sites, each=3 if IS_FULL else 1)
+    sites = drill.sites_at_work(4, size=2 * SIZE)
+    audience = drill.watch(sites, each=10 if IS_FULL else 2)
     for _ in range(CRASHES):
         crash(cluster, away_s=outage_s(5, 1))
         back_at = now()
@@ -117,7 +116,6 @@ def test_a_crash_of_postgres_loses_nothing(drill: Drill, cluster: Cluster) -> No
     assert drill.stack.scheduler.is_running
 
 
-@full_only
 @pytest.mark.parametrize("stack", [("web", "worker")], indirect=True)
 def test_the_operators_page_says_that_postgres_is_away(drill: Drill, cluster: Cluster) -> None:
     operator = UserFactory(is_staff=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = marks("worker")
 
-NIGHTS = 120 if IS_FULL else 24
+NIGHTS = 60 if IS_FULL else 24
 TICKERS = ["scheduler", "scheduler-2", "scheduler-3"]
 
 

@@ -30,14 +30,15 @@ if TYPE_CHECKING:
 
 pytestmark = marks("web", "worker", "scheduler")
 
+SITES = 8 if IS_FULL else 6
 KILLS = 3 if IS_FULL else 1
 CLICKS = 24 if IS_FULL else 12
 
 
 def test_streams_of_a_killed_web_process_go_on_in_the_next(drill: Drill) -> None:
     # Long enough to be under way when the next web process is there.
-    sites = drill.sites_at_work(size=2 * SIZE * (1 + KILLS))
-    audience = drill.watch(sites, each=5 if IS_FULL else 2)
+    sites = drill.sites_at_work(SITES, size=4 * SIZE)
+    audience = drill.watch(sites, each=15 if IS_FULL else 2)
     for kills in range(1, KILLS + 1):
         drill.stack.web.kill()
         pass_time(outage_s(2, 0.5))
