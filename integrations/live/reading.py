@@ -76,6 +76,8 @@ class Batches(Generic[Q, A]):
         self._read = read
         self._at_once = at_once
         self._waiting: dict[Q, tuple[asyncio.Future[A], set[int]]] = {}
+        self._reader_count = 0
+        # The loop itself holds no task.
         self._readers: set[asyncio.Task[None]] = set()
 
     async def ask(self, question: Q, *, user_id: int = 0) -> A:
@@ -84,7 +86,8 @@ class Batches(Generic[Q, A]):
         found = self._waiting.get(question)
         if found is None:
             found = self._waiting[question] = (loop.create_future(), set())
-            if len(self._readers) < self._at_once:
+            if self._reader_count < self._at_once:
+                self._reader_count += 1
                 reader = loop.create_task(self._answer_all())
                 self._readers.add(reader)
                 reader.add_done_callback(self._readers.discard)
@@ -94,9 +97,14 @@ class Batches(Generic[Q, A]):
         return await asyncio.shield(answer)
 
     async def _answer_all(self) -> None:
-        while self._waiting:
-            taken = tuple(islice(self._waiting, BATCH_SIZE))
-            await self._answer({question: self._waiting.pop(question) for question in taken})
+        try:
+            while self._waiting:
+                taken = tuple(islice(self._waiting, BATCH_SIZE))
+                await self._answer({question: self._waiting.pop(question) for question in taken})
+        finally:
+            # Here and not once the task is done, a step of the loop later: who asks in between
+            # would count on this one and wait for ever.
+            self._reader_count -= 1
 
     async def _answer(self, batch: dict[Q, tuple[asyncio.Future[A], set[int]]]) -> None:
         asked = {question: user_ids for question, (_, user_ids) in batch.items()}

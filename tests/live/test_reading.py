@@ -9,7 +9,8 @@ import pytest
 
 from integrations.constants import RunTrigger
 from integrations.live.channels import channel_of
-from integrations.live.reading import News, RowReader
+from integrations.live.eager import start_eagerly
+from integrations.live.reading import Askers, Batches, News, RowReader
 from integrations.services.runs import start_run
 from tests.factories import GitHubIntegrationFactory
 
@@ -53,3 +54,31 @@ class TestRowReader:
         assert [news.is_reset for news in (behind, present, new, ahead)] == [
             False, False, False, True,
         ]  # fmt: skip
+
+
+class TestBatches:
+    def test_who_asks_just_as_a_reader_ends_is_answered(self) -> None:
+        """The reader has looked for the last time, and is not gone from the loop yet."""
+
+        async def steps() -> None:
+            loop = asyncio.get_running_loop()
+            late: asyncio.Future[str] = loop.create_future()
+
+            async def ask_late() -> None:
+                late.set_result(await batches.ask("late"))
+
+            class Answers(dict[str, str]):
+                def __getitem__(self, question: str) -> str:
+                    if question == "first":
+                        # Runs in the step after the one in which this answer is the last.
+                        loop.call_soon(lambda: start_eagerly(ask_late()))
+                    return super().__getitem__(question)
+
+            def read(asked: Askers[str]) -> Answers:
+                return Answers({question: f"{question}!" for question in asked})
+
+            batches: Batches[str, str] = Batches(read, at_once=1)
+            assert await batches.ask("first") == "first!"
+            assert await asyncio.wait_for(late, timeout=5) == "late!"
+
+        asyncio.run(steps())

@@ -25,11 +25,14 @@ def static_root(surroundings: Surroundings) -> Path:
     return root
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def production_web(
     django_db_setup: None, surroundings: Surroundings, static_root: Path
 ) -> Iterator[ProductionWeb]:
-    """One process for all tests of a pytest process: they look at it, and break nothing of it."""
+    """One process for all tests of a module: they look at it, and break nothing of it.
+
+    No longer than that: it listens to the Valkey of all tests, and beats into it.
+    """
     web = ProductionWeb.on_test_database(log_dir=surroundings.directory, static_root=static_root)
     try:
         web.start()
