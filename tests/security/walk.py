@@ -15,8 +15,8 @@ from asgiref.sync import iscoroutinefunction
 from django.apps import apps
 from django.conf import settings
 from django.contrib.sessions.models import Session
-from django.db.models import F, Value
-from django.db.models.functions import Concat
+from django.db.models import CharField, Value
+from django.db.models.functions import Cast, Concat
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from integrations.constants import ConnectionKind, TeamRole
@@ -126,8 +126,8 @@ def plant(acme: Team, admin: User) -> dict[str, Any]:
     Team.objects.filter(pk=acme.pk).update(name=f"{MARK} Team", slug=SLUG)
     acme.refresh_from_db()
     TeamMember.objects.filter(team=acme).update(
-        name=f"{MARK} Name", github_username=Concat(Value(MARK), F("github_id")),
-        email=Concat(Value(f"{MARK}-"), F("github_id"), Value("@example.com")),
+        name=f"{MARK} Name", github_username=Concat(Value(MARK), Cast("github_id", CharField())),
+        email=Concat(Value(f"{MARK}-"), Cast("github_id", CharField()), Value("@example.com")),
     )  # fmt: skip
     TrackedRepository.objects.filter(integration__team=acme).update(
         name=MARK, full_name=f"{MARK}/{MARK}", description=MARK
