@@ -1,5 +1,6 @@
 // The table follows the roster at most once a second: `hx-trigger="rollcall:roster from:body"`.
 const PAUSE_MS = 1000;
+const LOOK_AGAIN_MS = 100;
 let timer;
 let toldAt = 0;
 
@@ -12,7 +13,7 @@ export function rosterMoved() {
 const NOT_NOW = ".table .menu[open], #member-table.htmx-request";
 
 function tell() {
-  timer = document.querySelector(NOT_NOW) ? setTimeout(tell, PAUSE_MS) : undefined;
+  timer = document.querySelector(NOT_NOW) ? setTimeout(tell, LOOK_AGAIN_MS) : undefined;
   if (timer) return;
   toldAt = Date.now();
   document.body.dispatchEvent(new CustomEvent("rollcall:roster"));
