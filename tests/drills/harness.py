@@ -56,7 +56,8 @@ MARKS_OF_EVERY_DRILL: Final = [
     pytest.mark.processes,
     pytest.mark.cold_start,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.timeout(300),
+    # In full an outage alone lasts 75 s.
+    pytest.mark.timeout(300 if IS_FULL else 180),
 ]
 full_only = pytest.mark.skipif(not IS_FULL, reason="slow: in the full form only (make drills)")
 
