@@ -290,6 +290,7 @@ class TestLivePieces:
             state=state,
             revision=7,
             completed_at=timezone.now(),
+            ended_at=timezone.now(),
             resume_at=timezone.now(),
             people_count=14,
             error_sentence="It isn't there.",

@@ -43,6 +43,8 @@ class MemberSyncCard:
     asked_at: datetime | None = None
     started_at: datetime | None = None
     completed_at: datetime | None = None
+    # When the latest run ended, however it did; None while it is under way.
+    ended_at: datetime | None = None
     resume_at: datetime | None = None
     # How many other runs wait for a worker that were asked for before, while this one does.
     ahead_count: int = 0
@@ -155,6 +157,7 @@ class MemberSyncCard:
             asked_at=run.created_at if run else None,
             started_at=integration.member_sync_started_at,
             completed_at=integration.member_sync_completed_at,
+            ended_at=run.finished_at if run else None,
             resume_at=run.resume_at if run else None,
             ahead_count=run.ahead_count() if run and state == "pending" else 0,
             ends_at=run.expected_end(timezone.now()) if run and run.is_active else None,

@@ -25,6 +25,8 @@ class RepositorySyncCard:
     state: str
     revision: int
     completed_at: datetime | None
+    # When its latest run ended, however it did; None while it is under way.
+    ended_at: datetime | None
     resume_at: datetime | None
     people_count: int | None
     error_sentence: str
@@ -49,6 +51,7 @@ class RepositorySyncCard:
             state=_repository_state(repository, run),
             revision=run.revision if run else 0,
             completed_at=repository.sync_completed_at,
+            ended_at=run.finished_at if run else None,
             resume_at=run.resume_at if run else None,
             people_count=result.get("people"),
             error_sentence=repository.sync_error

@@ -154,6 +154,7 @@ def _repository_rows() -> list[tuple[TrackedRepository, RepositorySyncCard]]:
                 state=state,
                 revision=number,
                 completed_at=now - timedelta(hours=5) if state == "complete" else None,
+                ended_at=now - timedelta(hours=5) if state in {"complete", "error"} else None,
                 resume_at=now + timedelta(minutes=4),
                 people_count=14 if state == "complete" else None,
                 error_sentence=reason_for("not_found").sentence if state == "error" else "",

@@ -265,6 +265,26 @@ class TestWhatEndsElsewhere:
         end()
         expect(page.locator("[data-toasts]")).to_contain_text("Members: The last sync failed")
 
+    def test_a_toast_tells_of_what_ended_before_the_stream_was_open(
+        self, stack: Stack, open_window: Callable[..., Page], alice: User,
+        integration: GitHubIntegration, acme: Team,
+    ) -> None:  # fmt: skip
+        page = open_window(alice)
+        page.context.add_init_script(SHOWN_OR_HIDDEN)
+        page.route("**/live/**", lambda route: route.abort())
+        with page.expect_request("**/live/**"):
+            page.goto(reverse("github_repos", args=[acme.slug]))
+        begin(integration)
+        end()
+        page.unroute("**/live/**")
+        page.evaluate("setHidden(true); setHidden(false)")
+        toasts = page.locator("[data-toasts]")
+        expect(toasts).to_contain_text("Members: The last sync failed")
+        toasts.get_by_role("button").click()
+        page.evaluate("setHidden(true); setHidden(false)")
+        is_live(page)
+        expect(toasts).not_to_contain_text("Members")
+
     def test_title_icon_and_notification_tell_it_of_a_tab_in_the_background(
         self, stack: Stack, open_window: Callable[..., Page], alice: User, address: str,
         integration: GitHubIntegration,
