@@ -1,6 +1,7 @@
-"""`make bench`: start the real processes, measure every row, print the table, write it as JSON.
+"""`make bench`: start the real processes, measure every row, and print the table.
 
-Exits with 1 when a figure misses its bar.
+With `--record DIRECTORY` it also leaves there the table (figures.md), every number behind it
+(figures.json) and the plots. Exits with 1 when a figure misses its bar.
 """
 
 from __future__ import annotations
@@ -18,23 +19,37 @@ from typing import Any
 
 import django
 
-from tests.bench.table import as_text, machine, write_json
+from tests.bench.plots import draw
+from tests.bench.table import as_markdown, as_text, machine, write_json
 from tests.processes import SandboxProcess, Valkey
 from tests.sandbox_control import app_settings
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--json", type=Path, help="write the table to this file as well")
+    parser.add_argument("--json", type=Path, help="write the figures to this file as well")
+    parser.add_argument("--record", type=Path, help="leave table, figures and plots in here")
     parser.add_argument("names", nargs="*", help="only these measurements")
     options = parser.parse_args()
+    about = machine()
     with ExitStack() as cleanup:
         directory = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="rollcall-")))
         rows = _measure(directory, options.names, cleanup)
-    print(f"\n{machine()}\n\n{as_text(rows)}\n")
+    print(f"\n{about}\n\n{as_text(rows)}\n")
     if options.json:
-        write_json(rows, options.json)
+        write_json(rows, options.json, about=about)
+    if options.record:
+        _record(rows, options.record, about=about)
     return 0 if all(row.holds for row in rows) else 1
+
+
+def _record(rows: list[Any], directory: Path, *, about: str) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    write_json(rows, directory / "figures.json", about=about)
+    plots = draw(rows, directory, about=about)
+    pictures = "\n\n".join(f"![{path.stem}]({path.name})" for path in plots)
+    words = f"# Figures of `make bench`\n\n{about}.\n\n{as_markdown(rows)}\n{pictures}\n"
+    (directory / "README.md").write_text(words)
 
 
 def _measure(directory: Path, names: list[str], cleanup: ExitStack) -> list[Any]:

@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from integrations.models import Team, TeamMember
-from tests.bench.table import Row, percentile
+from tests.bench.table import Row, Samples, percentile
 from tests.bench.viewers import admin_of
 from tests.factories import GitHubIntegrationFactory
 
@@ -51,15 +51,16 @@ def members_page(_bench: Bench) -> list[Row]:
         with CaptureQueriesContext(connection) as queries:
             client.get(address + query)
         query_counts.append(len(queries))
-    p95, most = percentile(took_ms, 95), max(query_counts)
+    p95, most, naive_ms = percentile(took_ms, 95), max(query_counts), _naive_ms(team)
     return [
         Row(
             f"members page at {SIZE:,} people (p95, {len(QUERIES)} kinds of question)",
             f"{p95:.0f} ms, {most} queries at the most",
             f"{BAR_MS} ms, {QUERY_BAR} queries",
-            f"{_naive_ms(team):.0f} ms (icontains on three columns, sorted without an index, "
-            "before any HTML)",
+            f"{percentile(naive_ms, 95):.0f} ms (icontains on three columns, sorted without "
+            "an index, before any HTML)",
             p95 <= BAR_MS and most <= QUERY_BAR,
+            Samples("ms", BAR_MS, took_ms, naive_ms),
         )
     ]
 
@@ -93,8 +94,8 @@ def _team_of_many() -> Team:
     return team
 
 
-def _naive_ms(team: Team) -> float:
-    """Search and sort as one would at first, a page of fifty; return the 95th percentile."""
+def _naive_ms(team: Team) -> list[float]:
+    """Search and sort as one would at first, a page of fifty; return the times in ms."""
     took_ms = []
     for text in ("ada", "nobody", "person-4242", "a") * ROUND_COUNT:
         begun = time.perf_counter()
@@ -102,4 +103,4 @@ def _naive_ms(team: Team) -> float:
         rows = TeamMember.objects.filter(found | Q(email__icontains=text), team=team)
         list(Paginator(rows.order_by("role", "name"), 50).get_page(1))
         took_ms.append((time.perf_counter() - begun) * 1000)
-    return percentile(took_ms, 95)
+    return took_ms

@@ -27,10 +27,11 @@ from integrations.services.github_graphql_sync import MemberList, Place
 from integrations.services.roster import write_page
 from integrations.services.runs import start_run
 from tests.bench import naive
+from tests.bench.faults import redis_away, worker_killed
 from tests.bench.members_page import members_page
 from tests.bench.memory import memory_of_a_sync
 from tests.bench.streams import streams
-from tests.bench.table import Row, percentile
+from tests.bench.table import Row, Samples, percentile
 from tests.bench.viewers import admin_of, viewer
 from tests.bench.webhooks import webhook_to_client, webhooks
 from tests.factories import (
@@ -84,6 +85,10 @@ def seconds() -> Iterator[list[float]]:
     taken.append(time.perf_counter() - begun)
 
 
+def in_ms(seconds: list[float]) -> list[float]:
+    return [one * 1000 for one in seconds]
+
+
 def run_to_its_end(integration: GitHubIntegration) -> SyncRun:
     """Do the worker's work in this process, slice after slice."""
     run = start_run(integration, trigger=RunTrigger.COMMAND).run
@@ -132,6 +137,7 @@ def clicks(bench: Bench) -> list[Row]:
             "50 ms, 0 calls",
             f"{blocking[0]:.1f} s for 240 people, inside the request",
             percentile(answered, 95) <= 50 and calls == 0,
+            Samples("ms", 50, answered, [blocking[0] * 1000]),
         ),
         Row(
             'click to "syncing" seen by a second viewer (p95)',
@@ -139,6 +145,7 @@ def clicks(bench: Bench) -> list[Row]:
             "100 ms",
             f"up to {naive.POLL_INTERVAL_S:.0f} s (polling)",
             percentile(seen, 95) <= 100,
+            Samples("ms", 100, seen),
         ),
     ]
 
@@ -169,6 +176,7 @@ def transition_to_client(bench: Bench) -> list[Row]:
             "20 ms",
             f"{statistics.median(polled):.1f} s median, {max(polled):.1f} s worst (polling)",
             percentile(lags, 95) <= 0.020,
+            Samples("ms", 20, in_ms(lags), in_ms(polled)),
         )
     ]
 
@@ -230,6 +238,7 @@ def first_sync_against_bare_walk(bench: Bench) -> list[Row]:
             "1.05 x",
             f"1 x: the bare walk, which writes nothing ({walk[0]:.1f} s)",
             ratio <= 1.05,
+            Samples("x a bare walk", 1.05, [ratio]),
         )
     ]
 
@@ -255,6 +264,7 @@ def first_sync_against_member_by_member(bench: Bench) -> list[Row]:
             "60 x",
             f"{one_by_one[0]:.1f} s, {request_count:,} requests",
             ratio >= 60,
+            Samples("x the naive way", 60, [ratio], [1], is_floor=True),
         )
     ]
 
@@ -290,6 +300,7 @@ def bulk_against_row_by_row(bench: Bench) -> list[Row]:
             "8 x",
             f"{row_by_row[0] / len(pages) * 1000:.1f} ms a page, without either",
             ratio >= 8,
+            Samples("x the naive way", 8, [ratio], [1], is_floor=True),
         )
     ]
 
@@ -320,6 +331,7 @@ def queries_a_page(bench: Bench) -> list[Row]:
             "5, constant",
             "200 to 300 (two or three a row)",
             max(counts.values()) <= 5,
+            Samples("queries", 5, list(counts.values()), [200]),
         )
     ]
 
@@ -351,6 +363,7 @@ def sync_again(bench: Bench) -> list[Row]:
             "0",
             "5,000 (saves every row)",
             rewritten == upserts == 0,
+            Samples("rows", 0, [rewritten], [5_000]),
         )
     ]
 
@@ -373,6 +386,7 @@ def queue_to_done(bench: Bench) -> list[Row]:
                 f"{bar_s} s",
                 "-",
                 taken[0] <= bar_s,
+                Samples("s", bar_s, taken),
             )
         )
     return rows
@@ -397,5 +411,7 @@ ALL = (
     queue_to_done,
     webhook_to_client,
     members_page,
+    worker_killed,
+    redis_away,
     streams,
 )

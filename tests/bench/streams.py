@@ -41,4 +41,4 @@ def streams(bench: Bench) -> list[Row]:
     assert child.returncode == 0, child.stderr[-3_000:]
     # pg_virtualenv says on the same output what it makes and drops.
     rows = child.stdout[child.stdout.index("[{") : child.stdout.rindex("}]") + 2]
-    return [Row(**row) for row in json.loads(rows)]
+    return [Row.from_json(row) for row in json.loads(rows)]
