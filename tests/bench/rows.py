@@ -30,6 +30,7 @@ from tests.bench import naive
 from tests.bench.faults import redis_away, worker_killed
 from tests.bench.members_page import members_page
 from tests.bench.memory import memory_of_a_sync
+from tests.bench.scale import scale
 from tests.bench.streams import streams
 from tests.bench.table import Row, Samples, percentile
 from tests.bench.viewers import admin_of, viewer
@@ -413,5 +414,6 @@ ALL = (
     members_page,
     worker_killed,
     redis_away,
+    scale,
     streams,
 )
