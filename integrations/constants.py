@@ -231,6 +231,7 @@ WEBHOOK_LEASE: Final = timedelta(seconds=30)
 # Attempts at a delivery that fails on our side, and the pause before each further one, doubled.
 WEBHOOK_ATTEMPTS_MAX: Final = 6
 WEBHOOK_RETRY_AFTER: Final = timedelta(seconds=10)
+WEBHOOK_RETRY_AFTER_MAX: Final = WEBHOOK_RETRY_AFTER * 2 ** (WEBHOOK_ATTEMPTS_MAX - 2)
 # People whom a webhook named are read in full one by one, up to this many at once; the nightly read
 # fills in the others.
 WEBHOOK_DETAILS_MAX: Final = 10

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.template.loader import render_to_string
@@ -17,6 +17,7 @@ from integrations.constants import (
     RunTrigger,
 )
 from integrations.live.cards import HELD_NAMES_MAX, MemberSyncCard
+from integrations.live.fragments import preview_event
 from integrations.models import GitHubIntegration, HeldDeparture, MemberChange, SyncRun
 from integrations.services import transitions
 from integrations.services.runs import start_run
@@ -113,6 +114,54 @@ class TestWhoWaits:
         assert card.held_count == 8
         assert "@gone-4" in card_of(integration)
         assert "and 3 more" in card_of(integration)
+
+
+class TestWhyItWaits:
+    """Being asked to wait and not getting through are two things; a limit is nobody's fault."""
+
+    @pytest.mark.parametrize(
+        ("reason", "words", "detail"),
+        [
+            ("rate_limited", "GitHub asks us to wait", "Resuming at"),
+            ("github_unavailable", "GitHub can't be reached", "Trying again at"),
+            ("page_too_large", "GitHub didn't answer properly", "Trying again at"),
+            ("token_refreshed", "The connection to GitHub was renewed", "Resuming at"),
+        ],
+    )
+    @pytest.mark.parametrize("is_preview", [False, True])
+    def test_the_card_says_which(
+        self,
+        integration: GitHubIntegration,
+        is_preview: bool,
+        reason: str,
+        words: str,
+        detail: str,
+    ) -> None:
+        run = start_run(integration, trigger=RunTrigger.MANUAL, is_preview=is_preview).run
+        # An outage before is not why it waits now.
+        for why in ("github_unavailable", reason):
+            lease = transitions.claim(run.pk)
+            assert lease is not None
+            transitions.wait(lease, resume_at=timezone.now(), reason=why)
+        if is_preview:
+            run.refresh_from_db()
+            page = preview_event(run, team_id=integration.team_id).data
+        else:
+            integration.refresh_from_db()
+            page = card_of(integration)
+        assert words in page
+        assert detail in page
+        others = {"Resuming at", "Trying again at"} - {detail}
+        assert not any(other in page for other in others)
+
+    def test_a_run_at_work_asks_no_reason(
+        self, integration: GitHubIntegration, django_assert_num_queries: Any
+    ) -> None:
+        run = start_run(integration, trigger=RunTrigger.MANUAL).run
+        assert transitions.claim(run.pk) is not None
+        at_work = GitHubIntegration.objects.select_related("team").get(pk=integration.pk)
+        with django_assert_num_queries(1):
+            assert MemberSyncCard.of(at_work).wait_reason == ""
 
 
 class TestItsTurn:

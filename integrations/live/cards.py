@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 HELD_NAMES_MAX: Final = 5
+# Waits after which nothing is tried again, as nothing went wrong.
+WAITS_WITHOUT_FAULT: Final = frozenset({"", "rate_limited", "token_refreshed"})
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class MemberSyncCard:
     # When the latest run ended, however it did; None while it is under way.
     ended_at: datetime | None = None
     resume_at: datetime | None = None
+    # Why it waits: GitHub asked for that (rate_limited), or could not be reached, or ...
+    wait_reason: str = ""
     # How many other runs wait for a worker that were asked for before, while this one does.
     ahead_count: int = 0
     # When the walk is over at its pace so far.
@@ -82,6 +86,11 @@ class MemberSyncCard:
     @property
     def is_active(self) -> bool:
         return self.state in {"pending", "syncing", "waiting"}
+
+    @property
+    def is_trying_again(self) -> bool:
+        """Whether it waits after a fault, rather than because GitHub asked for it."""
+        return self.wait_reason not in WAITS_WITHOUT_FAULT
 
     @property
     def changed_count(self) -> int:
@@ -159,6 +168,7 @@ class MemberSyncCard:
             completed_at=integration.member_sync_completed_at,
             ended_at=run.finished_at if run else None,
             resume_at=run.resume_at if run else None,
+            wait_reason=run.wait_reason() if run and state == "waiting" else "",
             ahead_count=run.ahead_count() if run and state == "pending" else 0,
             ends_at=run.expected_end(timezone.now()) if run and run.is_active else None,
             held_names=tuple(held_names),
@@ -223,10 +233,15 @@ class PreviewCard:
     seen_count: int
     expected_count: int | None
     reason: Reason | None
+    wait_reason: str = ""
 
     @property
     def is_active(self) -> bool:
         return self.state in {"pending", "syncing", "waiting"}
+
+    @property
+    def is_trying_again(self) -> bool:
+        return self.wait_reason not in WAITS_WITHOUT_FAULT
 
     @classmethod
     def of(cls, run: SyncRun) -> PreviewCard:
@@ -239,4 +254,5 @@ class PreviewCard:
             seen_count=run.seen_count,
             expected_count=run.expected_count,
             reason=reason_for(run.error_code) if run.error_code else None,
+            wait_reason=run.wait_reason() if is_waiting else "",
         )

@@ -186,6 +186,10 @@ class SyncRun(models.Model):
             + self.returned_count
         )
 
+    def wait_reason(self) -> str:
+        """Return why a run that waits does: the reason of its latest move."""
+        return self.transitions.order_by("-pk").values_list("reason", flat=True).first() or ""
+
     def ahead_count(self) -> int:
         """Return how many runs wait for a worker that were asked for before this one."""
         waiting = SyncRun.objects.filter(status=SYNC_STATUS_PENDING, resume_at=None)

@@ -27,7 +27,7 @@ from integrations.telemetry.counters import counters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
 COUNT_FIELDS: Final = (
     "created_count",
@@ -64,16 +64,17 @@ class Lease:
         return True
 
 
-def unheld(now: datetime) -> Q:
-    """Match the runs that nobody holds: no lease, one that ran out, or one from another time.
+def unheld(now: datetime, *, length: timedelta = LEASE_LENGTH) -> Q:
+    """Match what nobody holds: no lease, one that ran out, or one from another time.
 
-    A lease that ends later than any can was written before a clock was set back; waiting for its
-    end would hold the run up for as long. Taking it is safe, as every write is fenced.
+    `length` is that of a whole lease: a run's, or an inbox's. One that ends later than any can was
+    written before a clock was set back; waiting for its end would hold the work up for as long.
+    Taking it is safe, as every write is fenced.
     """
     return (
         Q(lease_expires_at__isnull=True)
         | Q(lease_expires_at__lte=now)
-        | Q(lease_expires_at__gt=now + LEASE_LENGTH + CLOCKS_APART_MAX)
+        | Q(lease_expires_at__gt=now + length + CLOCKS_APART_MAX)
     )
 
 

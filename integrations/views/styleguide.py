@@ -90,13 +90,15 @@ def _member_cards() -> list[MemberSyncCard]:
         departed_count=2,
     )
     failed = replace(syncing, state="error", status="error")
+    waiting = replace(syncing, state="waiting", resume_at=now + timedelta(minutes=11, seconds=8))
     return [
         replace(never, state="not_connected"),
         never,
         replace(never, state="pending", status="syncing", asked_at=now),
         replace(syncing, expected_count=None, expected_page_count=None),
         syncing,
-        replace(syncing, state="waiting", resume_at=now + timedelta(minutes=11, seconds=8)),
+        waiting,
+        replace(waiting, wait_reason="github_unavailable"),
         complete,
         replace(complete, created_count=0, updated_count=0, departed_count=0),
         replace(complete, sweep_blocked_by="short_list", failed_count=3),

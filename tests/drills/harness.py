@@ -51,21 +51,24 @@ QUEUE: Final = "interactive"
 # What a card shows of a run that is over and well.
 END_STATES: Final = ("complete", "held")
 
-MARKS_OF_EVERY_DRILL: Final = [
+_MARKS: Final = [
     pytest.mark.drill,
     pytest.mark.processes,
-    pytest.mark.cold_start,
     pytest.mark.django_db(transaction=True),
     # In full an outage alone lasts 75 s.
     pytest.mark.timeout(300 if IS_FULL else 180),
 ]
-full_only = pytest.mark.skipif(not IS_FULL, reason="slow: in the full form only (make drills)")
+MARKS_OF_EVERY_DRILL: Final = [*_MARKS, pytest.mark.cold_start]
 
 
-def marks(*processes: str) -> list[pytest.MarkDecorator]:
-    """Return the marks of a module whose drills start with these processes at work."""
+def marks(*processes: str, is_cold: bool = True) -> list[pytest.MarkDecorator]:
+    """Return the marks of a module whose drills start with these processes at work.
+
+    `is_cold`: from nothing, as the Procfile has them; else forked (tests/preloaded.py), which
+    costs less where a drill is not about how a process starts.
+    """
     return [
-        *MARKS_OF_EVERY_DRILL,
+        *(MARKS_OF_EVERY_DRILL if is_cold else _MARKS),
         pytest.mark.parametrize("stack", [processes], indirect=True),
     ]
 
@@ -123,8 +126,10 @@ class Drill:
         return self.audience
 
     def close(self) -> None:
+        """End what looks on, and the worker at once: its drill is over, and it takes 4 s to go."""
         if self.audience is not None:
             self.audience.close()
+        self.stack.worker.kill()
 
     def finish(
         self,

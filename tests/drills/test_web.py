@@ -15,7 +15,6 @@ from tests.drills.harness import (
     LATENCY_MS,
     OVER_WITHIN_AFTER_DEATH_S,
     SIZE,
-    full_only,
     marks,
     now,
     outage_s,
@@ -80,7 +79,6 @@ def run_of_click(site: Site, *, was_answered: bool) -> SyncRun | None:
     return run
 
 
-@full_only
 def test_a_click_in_flight_leaves_nothing_or_a_whole_run(drill: Drill) -> None:
     sites = [Site.make(drill.sandbox, size=SIZE, latency_ms=LATENCY_MS) for _ in range(CLICKS)]
     clicks = [click_of(drill, site) for site in sites]

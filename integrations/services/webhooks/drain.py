@@ -28,6 +28,7 @@ from integrations.constants import (
 from integrations.github.errors import GitHubError, UnexpectedAnswer
 from integrations.models import WebhookDelivery, WebhookInbox
 from integrations.services.connections import SyncRefused
+from integrations.services.leases import unheld
 from integrations.services.runs import start_run
 from integrations.services.webhooks import counts, events, intake
 
@@ -84,7 +85,7 @@ def drain(inbox_id: int, *, should_stop: Callable[[], bool]) -> Drained | None:
 def _claim(inbox_id: int, token: uuid.UUID) -> bool:
     """Take or renew the lease, and with it answer the message that led here."""
     now = timezone.now()
-    free = Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lte=now) | Q(lease_token=token)
+    free = unheld(now, length=WEBHOOK_LEASE) | Q(lease_token=token)
     return bool(
         WebhookInbox.objects.filter(free, pk=inbox_id).update(
             lease_token=token, lease_expires_at=now + WEBHOOK_LEASE, message_at=None

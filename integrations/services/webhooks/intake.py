@@ -10,10 +10,17 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from integrations.constants import RESEND_AFTER, DeliveryStatus
+from integrations.constants import (
+    CLOCKS_APART_MAX,
+    RESEND_AFTER,
+    WEBHOOK_LEASE,
+    WEBHOOK_RETRY_AFTER_MAX,
+    DeliveryStatus,
+)
 from integrations.github import webhooks
 from integrations.github.reading import storable
 from integrations.models import WebhookDelivery, WebhookInbox
+from integrations.services.leases import unheld
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,6 +81,8 @@ def claim_message(inbox: WebhookInbox) -> bool:
     """Say whether a message is to be sent for an inbox now: none is on its way, as far as known."""
     now = timezone.now()
     none_underway = Q(message_at__isnull=True) | Q(message_at__lt=now - RESEND_AFTER)
+    # Later than now: written before a clock was set back.
+    none_underway |= Q(message_at__gt=now + CLOCKS_APART_MAX)
     return bool(WebhookInbox.objects.filter(none_underway, pk=inbox.pk).update(message_at=now))
 
 
@@ -88,14 +97,16 @@ def inboxes_to_send(now: datetime, *, limit: int = 100) -> list[WebhookInbox]:
     Each is taken by one ticker only.
     """
     waiting = WebhookDelivery.objects.filter(due(now)).values("inbox")
-    unheld = Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lte=now)
-    listed = WebhookInbox.objects.filter(unheld, pk__in=waiting)[:limit]
+    free = unheld(now, length=WEBHOOK_LEASE)
+    listed = WebhookInbox.objects.filter(free, pk__in=waiting)[:limit]
     return [inbox for inbox in listed if claim_message(inbox)]
 
 
 def due(now: datetime) -> Q:
     """Match the deliveries that are to be applied now."""
     is_time = Q(next_try_at__isnull=True) | Q(next_try_at__lte=now)
+    # Later than the longest pause: written before a clock was set back.
+    is_time |= Q(next_try_at__gt=now + WEBHOOK_RETRY_AFTER_MAX + CLOCKS_APART_MAX)
     return Q(status=DeliveryStatus.PENDING) & is_time
 
 
