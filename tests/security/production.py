@@ -64,13 +64,14 @@ class ProductionWeb:
     static_root: Path
 
     @classmethod
-    def on_test_database(cls, *, log_dir: Path, static_root: Path) -> ProductionWeb:
+    def on_test_database(cls, *, log_dir: Path, static_root: Path, **more: str) -> ProductionWeb:
+        """Return it, not started; `more` is put into its environment."""
         port = free_port()
         process = Process(
             *web_command(port),
             name="production-web",
             log_dir=log_dir,
-            environment={**environment(static_root), "DATABASE_URL": database_url()},
+            environment={**environment(static_root), "DATABASE_URL": database_url(), **more},
         )
         return cls(process, port, static_root)
 
