@@ -21,8 +21,10 @@ _SHAPES: Final = re.compile(
     "|".join(
         (
             # https://github.blog/engineering/platform-security/behind-githubs-new-authentication-token-formats/
-            # and the 40 hexadecimal digits of the format before it.
-            r"(?<![0-9A-Za-z])(?:gh[a-z]_|github_pat_)\w+",
+            # An installation's may end in a JSON web token, of which no part may stay:
+            # https://github.blog/changelog/2026-05-15-github-app-installation-tokens-per-request-override-header/
+            r"(?<![0-9A-Za-z])(?:gh[a-z]_|github_pat_)[\w-]+(?:\.[\w-]+){0,2}",
+            # The 40 hexadecimal digits of the format before all of these.
             r"\b[0-9a-f]{40}\b",
             # A JSON web token, and Fernet's.
             r"\beyJ[\w-]+\.[\w-]+\.[\w-]*",

@@ -15,6 +15,9 @@ SECRETS = {
     "a personal token": "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
     "a fine-grained token": "github_pat_11ABCDEFG0abcdefghijkl_mnopqrstuvwxyz",
     "an installation token": "ghs_16C7e42F292c6912E7710c838347Ae178B4a",
+    "an installation token that holds a JSON web token": (
+        f"ghs_12345_{jwt.encode({'iss': '1'}, 'k' * 32)}"
+    ),
     "a token of the old format": "e72e16c7e42f292c6912e7710c838347ae178b4a",
     "a JSON web token": jwt.encode({"iss": "1"}, "k" * 32),
     "an encrypted token": Fernet(Fernet.generate_key()).encrypt(b"gho_1").decode(),
@@ -26,8 +29,9 @@ SECRETS = {
 def test_a_secret_is_found_by_its_shape(secret: str, text: str) -> None:
     if text.startswith("x"):
         text = text.replace("x", "is: ")
-    assert secret not in masked(text.format(secret))
-    assert MASK in masked(text.format(secret))
+    found = masked(text.format(secret))
+    assert not any(part in found for part in secret.split("."))
+    assert MASK in found
 
 
 @pytest.mark.parametrize(

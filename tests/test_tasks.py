@@ -355,6 +355,13 @@ class TestErrors:
         organization.fault("sso_required", url="https://github.example/sso?x=1")
         assert sync(integration).error_url == "https://github.example/sso?x=1"
 
+    def test_a_link_with_a_secret_in_it_is_not_kept(
+        self, integration: GitHubIntegration, organization: SandboxOrganization
+    ) -> None:
+        organization.fault("sso_required", url=f"https://github.example/sso?x={organization.token}")
+        run = sync(integration)
+        assert (run.error_code, run.error_url) == ("saml_required", "")
+
     @pytest.mark.parametrize(
         "fault",
         ["server_error", "garbage", "truncated_json", "drop_connection", "something_went_wrong",

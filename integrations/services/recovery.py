@@ -32,6 +32,7 @@ from integrations.github.errors import (
     RateLimited,
     SamlRequired,
 )
+from integrations.masking import masked
 from integrations.models import CredentialUnreadable, PausedQueue, SyncRun
 from integrations.services import credentials, transitions
 from integrations.services.connections import SyncRefused
@@ -75,11 +76,19 @@ def _try_again_or_fail(lease: Lease, error: GitHubError) -> None:
         transitions.wait(lease, resume_at=timezone.now() + OUTAGE_PAUSE, reason=error.reason)
         return
     if error.permanent or is_exhausted:
-        url = error.url if isinstance(error, SamlRequired) else ""
-        transitions.fail(run, error.reason, lease=lease, url=url)
+        transitions.fail(run, error.reason, lease=lease, url=_address_that_mends(error))
         return
     delay = FAULT_BACKOFF * 2 ** max(0, run.fruitless_claim_count - 1)
     transitions.wait(lease, resume_at=timezone.now() + delay, reason=error.reason, is_fault=True)
+
+
+def _address_that_mends(error: GitHubError) -> str:
+    """Return where the person is to go, as GitHub said; none with a secret in it.
+
+    The address is kept, and shown to all of the team.
+    """
+    url = error.url if isinstance(error, SamlRequired) else ""
+    return url if masked(url) == url else ""
 
 
 def _may_wait_out(run: SyncRun) -> bool:

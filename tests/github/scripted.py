@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -54,6 +54,8 @@ class ScriptedGitHub:
     url: str
     asked: list[Asked] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
+    # What to answer once the script is over.
+    improvise: Callable[[Asked], Line] | None = None
     _lines: deque[Line] = field(default_factory=deque)
 
     @property
@@ -73,9 +75,11 @@ class ScriptedGitHub:
         given = {"X-GitHub-Request-Id": REQUEST_ID, **(headers or {})}
         self._lines.append(Line(status, content, given, **behaviour))
 
-    def next_line(self) -> Line:
+    def next_line(self, asked: Asked) -> Line:
         if self._lines:
             return self._lines.popleft()
+        if self.improvise is not None:
+            return self.improvise(asked)
         return Line(500, b'{"message": "the script is over"}', {})
 
 
@@ -87,8 +91,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         github = self.server.github
-        github.asked.append(self._read())
-        line = github.next_line()
+        asked = self._read()
+        github.asked.append(asked)
+        line = github.next_line(asked)
         if line.silent:
             github.closing.wait()
         if line.drops or line.silent:

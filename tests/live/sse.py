@@ -35,14 +35,17 @@ class SseEvent:
 class SseClient:
     """One open stream. `events` holds everything since the start or the last `forget()`."""
 
-    def __init__(self, url: str, *, cookies: Mapping[str, str]) -> None:
+    def __init__(
+        self, url: str, *, cookies: Mapping[str, str], headers: Mapping[str, str] | None = None
+    ) -> None:
         self.events: list[SseEvent] = []
         self.comment_count = 0
         self.is_over = False
         self._came = threading.Condition()
         self._response = requests.get(
-            url, cookies=dict(cookies), stream=True, timeout=(5, 60), allow_redirects=False
-        )
+            url, cookies=dict(cookies), headers=headers, stream=True, timeout=(5, 60),
+            allow_redirects=False,
+        )  # fmt: skip
         self.status = self._response.status_code
         self.last_id = ""
         self._thread = threading.Thread(target=self._read, daemon=True)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 HOST: Final = "rollcall.example"
 SESSION_COOKIE: Final = "__Host-sessionid"
+CSRF_COOKIE: Final = "__Host-csrftoken"
+# In the form and in the cookie: https://docs.djangoproject.com/en/5.2/ref/csrf/
+CSRF_TOKEN: Final = "t" * 32
 REQUEST_TIMEOUT_S: Final = 20
 
 
@@ -64,13 +67,14 @@ class ProductionWeb:
     static_root: Path
 
     @classmethod
-    def on_test_database(cls, *, log_dir: Path, static_root: Path) -> ProductionWeb:
+    def on_test_database(cls, *, log_dir: Path, static_root: Path, **more: str) -> ProductionWeb:
+        """Return it, not started; `more` is put into its environment."""
         port = free_port()
         process = Process(
             *web_command(port),
             name="production-web",
             log_dir=log_dir,
-            environment={**environment(static_root), "DATABASE_URL": database_url()},
+            environment={**environment(static_root), "DATABASE_URL": database_url(), **more},
         )
         return cls(process, port, static_root)
 
@@ -98,6 +102,24 @@ class ProductionWeb:
             method, f"http://127.0.0.1:{self.port}{path}", headers=sent, stream=True,
             timeout=REQUEST_TIMEOUT_S, allow_redirects=False, **body,
         )  # fmt: skip
+
+    def submit(
+        self,
+        path: str,
+        fields: Mapping[str, object] | None = None,
+        *,
+        user: User | None = None,
+        session_key: str = "",
+        headers: Mapping[str, str] | None = None,
+        **asked: Any,
+    ) -> requests.Response:
+        """Send a form as a page of ours does, as the user or in a session that there is."""
+        key = session_key or (session_of(user) if user else "")
+        cookie = f"{CSRF_COOKIE}={CSRF_TOKEN}" + (f"; {SESSION_COOKIE}={key}" if key else "")
+        sent = {"Origin": f"https://{HOST}", "X-CSRFToken": CSRF_TOKEN, "Cookie": cookie}
+        return self.ask(
+            path, method="POST", headers={**sent, **(headers or {})}, data=fields or {}, **asked
+        )
 
 
 def cookies_of(response: requests.Response) -> SimpleCookie:
