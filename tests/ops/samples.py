@@ -11,6 +11,7 @@ from typing import Final
 
 from django.utils import timezone
 
+from integrations.ops.capacity import capacity_of
 from integrations.ops.figures import (
     Budget,
     GitHubFigures,
@@ -121,7 +122,9 @@ def without_database(now: datetime | None = None) -> Snapshot:
 
 
 def judged(snapshot: Snapshot) -> Snapshot:
-    return dataclasses.replace(snapshot, problems=problems_of(snapshot))
+    return dataclasses.replace(
+        snapshot, problems=problems_of(snapshot), capacity=capacity_of(snapshot)
+    )
 
 
 def _queues() -> tuple[QueueFigures, ...]:
