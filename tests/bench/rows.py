@@ -29,6 +29,7 @@ from integrations.services.runs import start_run
 from tests.bench import naive
 from tests.bench.members_page import members_page
 from tests.bench.memory import memory_of_a_sync
+from tests.bench.queues import QUEUES
 from tests.bench.streams import streams
 from tests.bench.table import Row, percentile
 from tests.bench.viewers import admin_of, viewer
@@ -397,5 +398,6 @@ ALL = (
     queue_to_done,
     webhook_to_client,
     members_page,
+    *QUEUES,
     streams,
 )
