@@ -101,6 +101,27 @@ class TeamQuerySet(models.QuerySet["Team"]):
             (revision,) = cursor.fetchone()
         return int(revision)
 
+    def next_revisions(self, team_ids: Iterable[int]) -> dict[int, int]:
+        """Take the turn and the next number of several teams; return each team's number.
+
+        In the order of their ids, so that two who take several never wait for each other.
+        """
+        wanted = sorted(team_ids)
+        list(
+            self.select_for_update(no_key=True)
+            .filter(pk__in=wanted)
+            .order_by("pk")
+            .values_list("pk")
+        )
+        places = ", ".join(["%s"] * len(wanted))
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"UPDATE {self.model._meta.db_table} SET revision = revision + 1 "
+                f"WHERE id IN ({places}) RETURNING id, revision",
+                wanted,
+            )
+            return {int(team_id): int(revision) for team_id, revision in cursor.fetchall()}
+
     def _free_slug(self, name: str) -> str:
         slug = slugify(name)[:SLUG_LENGTH].strip("-") or "team"
         while self.filter(slug=slug).exists():

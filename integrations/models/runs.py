@@ -245,3 +245,15 @@ class StatusTransition(models.Model):
 
     def __str__(self) -> str:
         return f"{self.from_status} to {self.to_status}"
+
+    @classmethod
+    def of_beginning(cls, run: SyncRun, at: datetime) -> StatusTransition:
+        """Return the first move of a run that was just made, under its revision; unsaved."""
+        return cls(
+            team_id=run.integration.team_id,
+            run=run,
+            from_status=SYNC_STATUS_PENDING,
+            to_status=SYNC_STATUS_PENDING,
+            revision=run.revision,
+            at=at,
+        )

@@ -55,6 +55,10 @@ class QueueFigures:
     running_count: int
     # When it is empty at the rate of the last minute; None when it is empty or nothing moves.
     drained_in_s: float | None
+    # Messages sent to it in the last minute.
+    arrived_count: int = 0
+    # How long its messages keep a thread; None before any has ended within a day.
+    mean_ran_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ class ProcessFigures:
     # Workers.
     queues: tuple[str, ...] = ()
     worker_thread_count: int = 0
+    # How many messages of one queue it works on at a time; 0 when it doesn't say.
+    prefetch_count: int = 0
     dead_consumers: tuple[str, ...] = ()
     running: tuple[RunningMessage, ...] = ()
     # Web processes.
@@ -144,6 +150,8 @@ class RunFigures:
     unanswered_count: int
     lines: tuple[RunLine, ...]  # active ones, the stalled first, then by age; at most 50
     causes: tuple[RunGroup, ...]
+    # Nights whose time has come and that have no run yet.
+    due_night_count: int = 0
 
 
 @dataclass(frozen=True)
@@ -190,6 +198,40 @@ class InboxFigures:
 
 
 @dataclass(frozen=True)
+class QueueLoad:
+    """What one queue asks of the workers."""
+
+    name: str
+    # Ready, fetched by a worker and not begun, and due nights, which become messages.
+    waiting_count: int
+    arrivals_a_second: float
+    mean_ran_s: float
+    # With the workers that are alive; None: it only grows.
+    drained_in_s: float | None
+
+    @property
+    def busy_threads(self) -> float:
+        """How many threads what arrives keeps busy: Little's law, L = λ W."""
+        return self.arrivals_a_second * self.mean_ran_s
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """How many workers there should be."""
+
+    loads: tuple[QueueLoad, ...]
+    alive_count: int
+    wanted_count: int
+    # With the wanted ones.
+    drained_in_s: float | None
+    # More workers would wait for GitHub's limits.
+    is_bound_by_github: bool
+    # What a person is told, in English, and what they should know beside it.
+    sentence: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Problem:
     """Something that is wrong now, and what to do."""
 
@@ -217,6 +259,7 @@ class Snapshot:
     unreadable: dict[str, str] = field(default_factory=dict)
     took_s: float = 0.0
     is_rabbitmq: bool = False
+    capacity: Capacity | None = None
 
     def of_kind(self, kind: str) -> tuple[ProcessFigures, ...]:
         return tuple(one for one in self.processes or () if one.kind == kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client.core import GaugeMetricFamily
@@ -28,6 +29,7 @@ def gauges_of(snapshot: Snapshot, *, is_redis_up: bool) -> Iterator[Metric]:
         up.add_metric([part], int(is_up))
     yield up
     yield from _of_queues(snapshot)
+    yield from _of_capacity(snapshot)
     yield from _of_processes(snapshot)
     yield from _of_webs(snapshot)
     yield from _of_rows(snapshot)
@@ -59,6 +61,29 @@ def _of_queues(snapshot: Snapshot) -> Iterator[Metric]:
     for labels, count in counts.items():
         messages.add_metric(labels, count)
     yield from (messages, oldest, paused, drift)
+
+
+def _of_capacity(snapshot: Snapshot) -> Iterator[Metric]:
+    """Yield what to scale by; see docs/scale.md, "Autoscaling"."""
+    wanted = _gauge("workers_wanted", "Workers that keep up and drain what waits in 5 minutes.")
+    bound = _gauge("workers_bound_by_github", "Whether more would only wait for GitHub: 1 or 0.")
+    waiting = _gauge(
+        "queue_waiting", "Messages no thread has begun, and nights that are due.", "queue"
+    )
+    drain = _gauge(
+        "queue_drain_seconds", "Time the living workers need for them; +Inf: it grows.", "queue"
+    )
+    busy = _gauge("queue_busy_threads", "Threads that what arrives keeps busy (λ W).", "queue")
+    if snapshot.capacity is not None:
+        wanted.add_metric([], snapshot.capacity.wanted_count)
+        bound.add_metric([], int(snapshot.capacity.is_bound_by_github))
+        for load in snapshot.capacity.loads:
+            if load.name in QUEUES:
+                takes_s = math.inf if load.drained_in_s is None else load.drained_in_s
+                waiting.add_metric([load.name], load.waiting_count)
+                drain.add_metric([load.name], takes_s)
+                busy.add_metric([load.name], load.busy_threads)
+    yield from (wanted, bound, waiting, drain, busy)
 
 
 def _of_processes(snapshot: Snapshot) -> Iterator[Metric]:

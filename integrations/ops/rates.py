@@ -12,6 +12,8 @@ from integrations.telemetry.counters import DAY, HOUR, MINUTE, WINDOWS, Window, 
 if TYPE_CHECKING:
     import redis
 
+# Those that a thread was busy with, to their end.
+RAN: Final = (MessageOutcome.DONE, MessageOutcome.RETRIED, MessageOutcome.DEAD)
 FAILED: Final = (MessageOutcome.RETRIED, MessageOutcome.DEAD, MessageOutcome.LOST)
 
 
@@ -51,6 +53,24 @@ def read_past(client: redis.Redis) -> Past:
 def rates_of_queue(past: Past, queue: str) -> tuple[Rate, ...]:
     """Return what ended on a queue: in the last minute, hour and day."""
     return tuple(_rate(past, queue, window) for window in (MINUTE, HOUR, DAY))
+
+
+def arrived_count(past: Past, queue: str) -> int:
+    """Return how many messages were sent to a queue in the last minute."""
+    return round(past.total(f"queue:{queue}:sent", MINUTE))
+
+
+def mean_ran_s(past: Past, queue: str) -> float | None:
+    """Return how long a message of a queue keeps a thread, in seconds.
+
+    Of the shortest window in which any ended; None when none ended within a day.
+    """
+    for window in (MINUTE, HOUR, DAY):
+        ran_s = past.total(f"queue:{queue}:seconds", window)
+        ended_count = sum(past.total(f"queue:{queue}:{one.value}", window) for one in RAN)
+        if ended_count:
+            return ran_s / ended_count
+    return None
 
 
 def _rate(past: Past, queue: str, window: Window) -> Rate:

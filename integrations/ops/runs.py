@@ -18,7 +18,7 @@ from integrations.constants import (
     RunKind,
     RunTrigger,
 )
-from integrations.models import StatusTransition, SyncRun
+from integrations.models import GitHubIntegration, StatusTransition, SyncRun
 from integrations.ops import acts
 from integrations.ops.figures import RunFigures, RunGroup, RunLine
 from integrations.reasons import reason_for
@@ -56,7 +56,7 @@ class RunRefused(Exception):
 
 
 def read_runs(now: datetime) -> RunFigures:
-    """Count and list runs across teams: eight queries, however many there are."""
+    """Count and list runs across teams: nine queries, however many there are."""
     states = _active(now).order_by().values_list("state").annotate(count=Count("pk"))
     counts = dict(states)
     ended = SyncRun.objects.filter(finished_at__gt=now - LOOK_BACK)
@@ -74,6 +74,7 @@ def read_runs(now: datetime) -> RunFigures:
         unanswered_count=unanswered.count(),
         lines=_lines(lines),
         causes=_causes(failed),
+        due_night_count=GitHubIntegration.objects.filter(next_sync_at__lte=now).count(),
     )
 
 

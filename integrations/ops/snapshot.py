@@ -20,6 +20,7 @@ from dramatiq.errors import BrokerConnectionError
 from redis.exceptions import RedisError
 
 from integrations.ops import github, pausing, queues, rates, runs
+from integrations.ops.capacity import capacity_of
 from integrations.ops.figures import ProcessFigures, QueueFigures, RunningMessage, Snapshot
 from integrations.ops.problems import problems_of
 from integrations.ops.reachability import is_database_away
@@ -92,6 +93,7 @@ def take() -> Snapshot:
     return dataclasses.replace(
         snapshot,
         problems=problems_of(snapshot, () if told is None else told.stuck),
+        capacity=capacity_of(snapshot),
         took_s=time.monotonic() - begun_s,
     )
 
@@ -174,6 +176,8 @@ def _queues(
             paused_by="" if rows is None else rows.paused_by.get(depth.name, ""),
             running_count=working.get(depth.name, 0),
             drained_in_s=_drained_in_s(depth, told.past),
+            arrived_count=rates.arrived_count(told.past, depth.name),
+            mean_ran_s=rates.mean_ran_s(told.past, depth.name),
         )
         for depth in told.depths
     )
@@ -200,6 +204,7 @@ def _process(report: ProcessReport, now: datetime) -> ProcessFigures:
         thread_count=report.thread_count,
         queues=tuple(state.get("queues", ())),
         worker_thread_count=state.get("threads", 0),
+        prefetch_count=state.get("prefetch", 0),
         dead_consumers=tuple(state.get("dead_consumers", ())),
         running=tuple(_running(one) for one in state.get("running", ())),
         stream_count=state.get("streams", 0),

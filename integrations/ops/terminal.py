@@ -56,6 +56,8 @@ def _queues(snapshot: Snapshot) -> Iterator[str]:
         ["QUEUE", "READY", "DELAYED", "IN FLIGHT", "DEAD", "OLDEST", "A MINUTE", "FAILED", ""],
         [_queue(one) for one in snapshot.queues],
     )
+    if snapshot.capacity is not None:
+        yield " ".join((snapshot.capacity.sentence, *snapshot.capacity.notes))
 
 
 def _queue(figures: QueueFigures) -> list[str]:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from integrations.constants import (
+    ACTIVE_RUN_STATUSES,
     RETRY_FROM_PLACE_WITHIN,
     SYNC_STATUS_ERROR,
     RunKind,
@@ -18,6 +20,8 @@ from integrations.models import SyncRun
 from integrations.services import transitions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from integrations.models import GitHubIntegration, TrackedRepository, User
 
 # A run may end between our insert that it refused and our look for it; then we insert again.
@@ -87,6 +91,35 @@ def start_tracked(integration: GitHubIntegration, *, person: User | None = None)
             continue
         return runs
     raise RuntimeError("tracked repositories were started by others all the time")
+
+
+def start_nights(integrations: Sequence[GitHubIntegration]) -> list[SyncRun]:
+    """Start the scheduled read of each, from the beginning of its list: a few statements for all.
+
+    In the caller's transaction. Raises IntegrityError when one of them has a run under way.
+    """
+    runs = SyncRun.objects.bulk_create(
+        SyncRun(
+            integration=integration,
+            organization_id=integration.organization_id,
+            kind=RunKind.MEMBERS,
+            trigger=RunTrigger.SCHEDULE,
+        )
+        # All in the same order: of two who start some of the same, one waits for the other.
+        for integration in sorted(integrations, key=lambda one: one.pk)
+    )
+    transitions.begin_nights(runs)
+    return runs
+
+
+def runs_in_the_way(integrations: Sequence[GitHubIntegration]) -> set[int]:
+    """Return those, by id, that have a run under way, or a failed one whose place may be kept."""
+    since = timezone.now() - RETRY_FROM_PLACE_WITHIN
+    matters = Q(status__in=ACTIVE_RUN_STATUSES) | Q(status=SYNC_STATUS_ERROR, finished_at__gt=since)
+    runs = SyncRun.objects.filter(
+        matters, integration__in=[one.pk for one in integrations], kind=RunKind.MEMBERS
+    )
+    return set(runs.order_by().values_list("integration_id", flat=True))
 
 
 def _runs_of_tracked(integration: GitHubIntegration, person: User | None) -> list[SyncRun]:

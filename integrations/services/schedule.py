@@ -12,21 +12,29 @@ from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import structlog
-from django.db import transaction
-from django.db.models import Q
+from django.db import IntegrityError, transaction
+from django.db.models import Case, Q, Value, When
 
-from integrations.constants import SCHEDULE_JITTER, RunTrigger
-from integrations.models import GitHubIntegration
-from integrations.services.runs import start_run
+from integrations.constants import SCHEDULE_JITTER, SYNC_STATUS_PENDING, RunTrigger
+from integrations.models import GitHubIntegration, SyncRun
+from integrations.services.runs import runs_in_the_way, start_nights, start_run
 
 if TYPE_CHECKING:
-    from integrations.models import SyncRun
+    from collections.abc import Iterator
+
     from integrations.services.runs import StartedRun
 
 logger = structlog.get_logger(__name__)
 
-# What one look of the ticker starts: after a long outage the rest waits for the next look.
+# What one look of the ticker plans: the rest waits for the next look.
 BATCH_SIZE: Final = 500
+# Nights that may wait for a worker: so many, or what the workers did in the last seconds if that
+# is more. Whatever else is due waits as a date. As messages, 10,000 of them would be sent again
+# and again while they wait, and lie before everything else that is scheduled.
+WAITING_MIN: Final = 100
+WAITING_LENGTH: Final = timedelta(seconds=10)
+# Nights that are started together, in one short transaction.
+TOGETHER: Final = 50
 
 
 def plan(integration: GitHubIntegration, *, now: datetime) -> None:
@@ -77,12 +85,68 @@ def _hash(text: str) -> int:
 def start_due(now: datetime) -> list[SyncRun]:
     """Start the reads that are due, each by one ticker; return the runs that this one made.
 
-    Nothing is started beside a run that is under way, nor with a refused credential.
+    No more than the workers can take up soon. Nothing is started beside a run that is under way,
+    nor with a refused credential.
     """
     _plan_missing(now)
     due = GitHubIntegration.objects.filter(next_sync_at__lte=now).select_related("credential")
-    runs = [_start(integration, now) for integration in due.order_by("next_sync_at")[:BATCH_SIZE]]
-    return [run for run in runs if run is not None]
+    if not due.exists():
+        return []
+    room = min(BATCH_SIZE, _room(now))
+    batches = _batches(list(due.order_by("next_sync_at", "pk")[:room]))
+    return [run for batch in batches for run in _start_batch(batch, now)]
+
+
+def _room(now: datetime) -> int:
+    """Return how many more nights may wait for a worker."""
+    waiting = SyncRun.objects.filter(status=SYNC_STATUS_PENDING, trigger=RunTrigger.SCHEDULE)
+    lately = GitHubIntegration.objects.filter(member_sync_completed_at__gt=now - WAITING_LENGTH)
+    return max(0, max(WAITING_MIN, lately.count()) - waiting.count())
+
+
+def _batches(due: list[GitHubIntegration]) -> Iterator[list[GitHubIntegration]]:
+    for first in range(0, len(due), TOGETHER):
+        yield due[first : first + TOGETHER]
+
+
+def _start_batch(batch: list[GitHubIntegration], now: datetime) -> list[SyncRun]:
+    """Start these nights together where nothing speaks against it, the others one by one."""
+    with_care = runs_in_the_way(batch)
+    plain = [
+        one
+        for one in batch
+        if one.pk not in with_care and one.credential is not None and one.credential.is_active
+    ]
+    together: list[SyncRun] = []
+    if len(plain) > 1:
+        try:
+            together = _start_together(plain, now)
+        except (IntegrityError, _TakenElsewhere):
+            # Somebody clicked, or another ticker was there: each by itself finds out which.
+            plain = []
+    else:
+        plain = []
+    rest = [one for one in batch if one not in plain]
+    return together + [run for one in rest if (run := _start(one, now)) is not None]
+
+
+def _start_together(integrations: list[GitHubIntegration], now: datetime) -> list[SyncRun]:
+    """Claim these nights and start their runs in a few statements, in one transaction.
+
+    Raises IntegrityError for a run that was begun meanwhile and _TakenElsewhere for a night that
+    was claimed meanwhile; then nothing was done.
+    """
+    following = [When(pk=one.pk, then=Value(next_night(one, after=now))) for one in integrations]
+    with transaction.atomic():
+        # As in `_start`: the runs first.
+        runs = start_nights(integrations)
+        rows = GitHubIntegration.objects.filter(
+            pk__in=[one.pk for one in integrations], next_sync_at__lte=now
+        )
+        if rows.update(next_sync_at=Case(*following)) != len(integrations):
+            raise _TakenElsewhere
+    logger.info("nightly reads started", count=len(runs), first_run_id=runs[0].pk)
+    return runs
 
 
 def _start(integration: GitHubIntegration, now: datetime) -> SyncRun | None:

@@ -77,20 +77,29 @@ def begin_all(integration: GitHubIntegration, runs: Sequence[SyncRun]) -> None:
     for revision, run in enumerate(runs, start=last - len(runs) + 1):
         run.revision = revision
     SyncRun.objects.bulk_update(runs, ["revision"], batch_size=500)
-    StatusTransition.objects.bulk_create(
-        StatusTransition(
-            team_id=team_id,
-            run=run,
-            from_status=SYNC_STATUS_PENDING,
-            to_status=SYNC_STATUS_PENDING,
-            attempt=0,
-            revision=run.revision,
-            at=now,
-        )
-        for run in runs
-    )
+    StatusTransition.objects.bulk_create(StatusTransition.of_beginning(run, now) for run in runs)
     for run in runs[:TOLD_AT_ONCE]:
         publish.run_on_commit(run)
+
+
+def begin_nights(runs: Sequence[SyncRun]) -> None:
+    """As `begin`, for the nights of many teams in the transaction that made their runs.
+
+    The live channel's watch tells of them: hardly anybody looks on at night, and rendering ten
+    thousand cards would keep the ticker from everything else.
+    """
+    now = timezone.now()
+    revisions = Team.objects.next_revisions([run.integration.team_id for run in runs])
+    movable = [status for status, moves in SUBJECT_MOVES.items() if SYNC_STATUS_SYNCING in moves]
+    GitHubIntegration.objects.filter(
+        pk__in=[run.integration_id for run in runs], member_sync_status__in=movable
+    ).update(
+        member_sync_status=SYNC_STATUS_SYNCING, member_sync_started_at=now, member_sync_error=""
+    )
+    for run in runs:
+        run.revision = revisions[run.integration.team_id]
+    SyncRun.objects.bulk_update(runs, ["revision"])
+    StatusTransition.objects.bulk_create(StatusTransition.of_beginning(run, now) for run in runs)
 
 
 def claim(run_id: int) -> Lease | None:

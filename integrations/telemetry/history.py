@@ -58,6 +58,9 @@ class MessageHistory(Middleware):
     def before_enqueue(self, broker: Broker, message: Any, delay: int | None) -> None:
         message.options[READY_AT] = _now_ms() + (delay or 0)
 
+    def after_enqueue(self, broker: Broker, message: Any, delay: int | None) -> None:
+        counters.count_over_time(f"queue:{message.queue_name}:sent")
+
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
         running.begin(
             CurrentWork(
@@ -167,6 +170,7 @@ def _count(
     counters.observe("message_seconds", ran_s, queue=queue, actor=actor)
     counters.observe("message_wait_seconds", max(0.0, waited_s), queue=queue)
     counters.count_over_time(f"queue:{queue}:{outcome.value}")
+    counters.count_over_time(f"queue:{queue}:seconds", ran_s)
 
 
 def _keep_in_dead_letter(broker: Broker, message: MessageProxy) -> None:

@@ -23,7 +23,8 @@ ARGUMENTS_LENGTH: Final = 200
 class WorkerReport(Middleware):
     """Starts the worker's beat, and has it obey when a queue is paused.
 
-    Its state holds `queues`, `threads`, `dead_consumers` (queues whose consumer thread is gone: no
+    Its state holds `queues`, `threads`, `prefetch` (how many messages of one queue it works on at a
+    time), `dead_consumers` (queues whose consumer thread is gone: no
     message of theirs is ever fetched again), `paused`, `held` (of each queue, how
     many messages were fetched and not acknowledged) and `running`, a list of what each thread works
     on.
@@ -59,6 +60,7 @@ class WorkerReport(Middleware):
         return {
             "queues": sorted({q_name(name) for name in consumers}),
             "threads": worker.worker_threads if worker is not None else 0,
+            "prefetch": worker.queue_prefetch if worker is not None else 0,
             "dead_consumers": sorted(n for n, one in consumers.items() if not one.is_alive()),
             "paused": sorted(getattr(self._broker, "paused_queues", ())),
             # Redis knows by itself; RabbitMQ would tell on its management port only.

@@ -30,6 +30,7 @@ from tests.bench import naive
 from tests.bench.faults import redis_away, worker_killed
 from tests.bench.members_page import members_page
 from tests.bench.memory import memory_of_a_sync
+from tests.bench.queues import QUEUES
 from tests.bench.scale import scale
 from tests.bench.streams import streams
 from tests.bench.table import Row, Samples, percentile
@@ -415,5 +416,6 @@ ALL = (
     worker_killed,
     redis_away,
     scale,
+    *QUEUES,
     streams,
 )

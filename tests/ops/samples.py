@@ -11,6 +11,7 @@ from typing import Final
 
 from django.utils import timezone
 
+from integrations.ops.capacity import capacity_of
 from integrations.ops.figures import (
     Budget,
     GitHubFigures,
@@ -121,7 +122,9 @@ def without_database(now: datetime | None = None) -> Snapshot:
 
 
 def judged(snapshot: Snapshot) -> Snapshot:
-    return dataclasses.replace(snapshot, problems=problems_of(snapshot))
+    return dataclasses.replace(
+        snapshot, problems=problems_of(snapshot), capacity=capacity_of(snapshot)
+    )
 
 
 def _queues() -> tuple[QueueFigures, ...]:
@@ -143,7 +146,7 @@ def _queues() -> tuple[QueueFigures, ...]:
                 Rate("hour", 5_204, 204, wave[::-1]),
                 Rate("day", 61_000, 1_204, wave[4:28]),
             ),
-            False, "", 12, 6_900.0,
+            False, "", 12, 6_900.0, arrived_count=96, mean_ran_s=4.4,
         ),
         QueueFigures(
             QueueDepth("webhooks", 210, 0, 0, 0, 42.0, 0),
@@ -171,7 +174,8 @@ def _processes(now: datetime) -> tuple[ProcessFigures, ...]:
     )  # fmt: skip
     worker = ProcessFigures(
         "w1", "worker", "app-1:4121", ago(hours=7), ago(seconds=1), False, 142_000_000, 24,
-        queues=("interactive", "scheduled", "webhooks"), worker_thread_count=12, running=running,
+        queues=("interactive", "scheduled", "webhooks"), worker_thread_count=12, prefetch_count=4,
+        running=running,
     )  # fmt: skip
     return (
         worker,

@@ -1,0 +1,326 @@
+"""Queues at scale: a night of 10,000 teams against a click, one giant against 500 small teams.
+
+With the real ticker and worker, in the database that DATABASE_URL names, else SQLite. Everything
+is bounded in time: what a sweep takes in all is told by the rate at which it went.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+from unittest import mock
+
+import dramatiq
+import psutil
+from django.db import connection, transaction
+from django.utils import timezone
+
+from integrations import tasks
+from integrations.constants import (
+    QUEUE_SCHEDULED,
+    SLICE_LENGTH,
+    SYNC_STATUS_COMPLETE,
+    RunTrigger,
+)
+from integrations.models import GitHubIntegration, SyncRun
+from integrations.ops import queues as broker_queues
+from integrations.services import member_sync
+from integrations.services.runs import start_run
+from integrations.telemetry.processes import SCHEDULER, read_processes
+from integrations.telemetry.redis_clients import broker_client, telemetry_client
+from tests.bench.queue_teams import connected_teams
+from tests.bench.table import Row, percentile
+from tests.bench.viewers import admin_of
+from tests.processes import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from integrations.models import User
+    from tests.bench.rows import Bench
+    from tests.processes import Process
+
+TEAM_COUNT: Final = int(os.environ.get("SWEEP_TEAMS", "10000"))
+# Of 20 people each, dealt out among the teams.
+ORGANIZATION_COUNT: Final = 50
+SMALL_SIZE: Final = 20
+WATCHED_S: Final = float(os.environ.get("SWEEP_WATCHED_S", "120"))
+CLICK_EVERY_S: Final = 2.0
+CLICKERS: Final = 12
+CLICK_BAR_MS: Final = 1_000
+NAIVE_PATIENCE_S: Final = 60.0
+# A look that takes longer than this keeps whatever else is due waiting for as long.
+TICK_BAR_S: Final = 2.0
+
+LARGE_SIZE: Final = 50_000
+SMALL_COUNT: Final = 500
+FEW: Final = 10
+LATENCY_MS: Final = 20
+HELD_UP_BAR: Final = 1.5
+
+
+@dataclass
+class Watched:
+    """What was seen while the sweep ran, look by look."""
+
+    ready: list[int] = field(default_factory=list)
+    tick_s: list[float] = field(default_factory=list)
+    memory_bytes: list[int] = field(default_factory=list)
+    all_started_after_s: float | None = None
+    began_s: float = field(default_factory=time.monotonic)
+    _ticked_at: float = 0.0
+
+    def look(self) -> None:
+        depths = {one.name: one for one in broker_queues.read_depths()}
+        self.ready.append(depths[QUEUE_SCHEDULED].ready_count)
+        for report in read_processes(telemetry_client()):
+            if report.kind == SCHEDULER and report.state.get("ticked_at", 0) != self._ticked_at:
+                self._ticked_at = report.state["ticked_at"]
+                self.tick_s.append(report.state["took_s"])
+                self.memory_bytes.append(report.memory_bytes)
+        if self.all_started_after_s is None and not due_count():
+            self.all_started_after_s = time.monotonic() - self.began_s
+
+
+def due_count() -> int:
+    return GitHubIntegration.objects.filter(next_sync_at__lte=timezone.now()).count()
+
+
+def night_and_click(bench: Bench) -> list[Row]:
+    """Ten thousand teams are due at once, and people click meanwhile."""
+    _begin_anew(bench)
+    organizations = [bench.sandbox.organization(SMALL_SIZE) for _ in range(ORGANIZATION_COUNT)]
+    clicked = {one: admin_of(one.team) for one in connected_teams(organizations, CLICKERS)}
+    connected_teams(organizations, TEAM_COUNT, next_sync_at=timezone.now())
+    bench.stack.start(["worker"])
+    bench.stack.start(["scheduler"])
+    cpu = {process: _cpu_s(process) for process in (bench.stack.scheduler, bench.stack.worker)}
+    watched = Watched()
+    waits_ms = _click_all_along(bench, clicked, watched)
+    took_s = time.monotonic() - watched.began_s
+    spent = {process.name: _cpu_s(process) - begun for process, begun in cpu.items()}
+    nights = SyncRun.objects.filter(trigger=RunTrigger.SCHEDULE)
+    done_count = nights.filter(status=SYNC_STATUS_COMPLETE).count()
+    sent_count, started_count = _sum_of_sends(), nights.count()
+    naive_s, ahead_count = _click_behind_the_night(next(iter(clicked)))
+    bench.stack["scheduler"].stop()
+    bench.stack.worker.stop()
+    a_second = done_count / took_s
+    started_s = watched.all_started_after_s
+    return [
+        Row(
+            f"click to worker while {TEAM_COUNT:,} nights are due ({connection.vendor})",
+            f"p50 {percentile(waits_ms, 50):.0f}, p95 {percentile(waits_ms, 95):.0f}, max "
+            f"{max(waits_ms):.0f} ms of {len(waits_ms)}",
+            f"{CLICK_BAR_MS:,} ms, all",
+            f"{_naive_words(naive_s)} in one queue behind {ahead_count:,}",
+            max(waits_ms) <= CLICK_BAR_MS,
+        ),
+        Row(
+            f"a look of the ticker meanwhile (longest of {len(watched.tick_s)})",
+            f"{max(watched.tick_s):.2f} s, p50 {percentile(watched.tick_s, 50):.2f} s; "
+            f"{spent['scheduler']:.1f} s of CPU, {max(watched.memory_bytes) / 2**20:.0f} MB",
+            f"{TICK_BAR_S:.0f} s",
+            "-",
+            max(watched.tick_s) <= TICK_BAR_S,
+        ),
+        Row(
+            f"nights done in {took_s:.0f} s by one worker",
+            f"{done_count:,} ({a_second:.1f}/s, so {TEAM_COUNT / a_second / 60:.0f} min for all; "
+            f"{1000 * spent['worker'] / max(1, done_count):.0f} ms of worker CPU each)",
+            "4 h, the window",
+            "-",
+            TEAM_COUNT / a_second <= 4 * 3600,
+        ),
+        Row(
+            "messages sent for each night that was started",
+            f"{sent_count / max(1, started_count):.2f} ({started_count:,} started"
+            + (f", all after {started_s:.0f} s" if started_s else "")
+            + f"; queue at most {max(watched.ready):,} deep)",
+            "1.5",
+            f"{TEAM_COUNT:,} deep, all at once",
+            sent_count <= 1.5 * started_count,
+        ),
+    ]
+
+
+def _click_all_along(
+    bench: Bench, clicked: Mapping[GitHubIntegration, User], watched: Watched
+) -> list[float]:
+    """Click every two seconds; return after how many milliseconds a worker had each."""
+    waits_ms: list[float] = []
+    people = itertools.cycle(clicked.items())
+    number = 0
+    while time.monotonic() - watched.began_s < WATCHED_S:
+        watched.look()
+        integration, user = next(people)
+        number += 1
+        clicked_at = timezone.now()
+        path = f"/t/{integration.team.slug}/github/members/sync/"
+        answer = bench.stack.post(path, user=user)
+        assert answer.status_code == 200, answer.text[:500]
+        run = SyncRun.objects.filter(integration=integration).latest("pk")
+        wait_until(lambda run=run: _started_at(run), timeout_s=60, what="a worker")  # type: ignore[misc]
+        waits_ms.append((_started_at(run) - clicked_at).total_seconds() * 1000)
+        next_s = watched.began_s + number * CLICK_EVERY_S
+        while time.monotonic() < next_s:
+            time.sleep(min(0.5, max(0.0, next_s - time.monotonic())))
+            watched.look()
+    return waits_ms
+
+
+def _click_behind_the_night(integration: GitHubIntegration) -> tuple[float | None, int]:
+    """Send a click to the nights' queue; return when a worker had it, and how many were ahead."""
+    # In one transaction: the ticker must not send it as well.
+    with transaction.atomic():
+        run = start_run(integration, trigger=RunTrigger.MANUAL).run
+        SyncRun.objects.filter(pk=run.pk).update(
+            enqueued_at=timezone.now(), resend_at=timezone.now() + 10 * SLICE_LENGTH, send_count=1
+        )
+    ahead_count = next(
+        one.ready_count for one in broker_queues.read_depths() if one.name == QUEUE_SCHEDULED
+    )
+    message = tasks.sync_github_members_task.message(run.pk).copy(queue_name=QUEUE_SCHEDULED)
+    sent_at = timezone.now()
+    dramatiq.get_broker().enqueue(message)
+    try:
+        wait_until(lambda: _started_at(run), timeout_s=NAIVE_PATIENCE_S)
+    except TimeoutError:
+        return None, ahead_count
+    return (_started_at(run) - sent_at).total_seconds(), ahead_count
+
+
+def _naive_words(seconds: float | None) -> str:
+    return f"> {NAIVE_PATIENCE_S:.0f} s" if seconds is None else f"{seconds:.1f} s"
+
+
+def _started_at(run: SyncRun) -> Any:
+    return SyncRun.objects.values_list("started_at", flat=True).get(pk=run.pk)
+
+
+def _sum_of_sends() -> int:
+    """Count the messages of nights that workers have ended, or that still wait."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM integrations_messageattempt WHERE queue = %s AND actor = %s",
+            [QUEUE_SCHEDULED, tasks.sync_github_members_task.actor_name],
+        )
+        ended_count = int(cursor.fetchone()[0])
+    waiting = broker_client().hvals(_key(f"{QUEUE_SCHEDULED}.msgs"))
+    name = tasks.sync_github_members_task.actor_name.encode()
+    return ended_count + sum(name in payload for payload in waiting)  # type: ignore[union-attr]
+
+
+def _key(name: str) -> str:
+    namespace = dramatiq.get_broker().namespace  # type: ignore[attr-defined]
+    return f"{namespace}:{name}"
+
+
+def _cpu_s(process: Process) -> float:
+    """Return the seconds of CPU that a process and its children have spent."""
+    root = psutil.Process(process.pid)
+    times = [one.cpu_times() for one in (root, *root.children(recursive=True))]
+    return sum(one.user + one.system for one in times)
+
+
+def _begin_anew(bench: Bench) -> None:
+    """Leave no worker, no message and no run of the measurement before."""
+    bench.stack.scheduler.stop()
+    bench.stack.worker.stop()
+    SyncRun.objects.active().delete()
+    GitHubIntegration.objects.update(schedule_enabled=False, next_sync_at=None, people_due_at=None)
+    for name in broker_client().scan_iter(_key("*")):
+        broker_client().delete(name)
+
+
+def giant_and_small(bench: Bench) -> list[Row]:
+    """An organisation of 50,000 beside 500 of 20, in one queue: are the small held up?"""
+    _begin_anew(bench)
+    organizations = [bench.sandbox.organization(SMALL_SIZE) for _ in range(20)]
+    large = bench.sandbox.organization(LARGE_SIZE)
+    for one in (*organizations, large):
+        one.slow_down(LATENCY_MS)
+    bench.stack.start(["worker"])
+    alone_s = _small_done(connected_teams(organizations, SMALL_COUNT))
+    [giant] = _send(connected_teams([large], 1))
+    wait_until(lambda: _started_at(giant), what="the giant being begun")
+    began_s = time.monotonic()
+    beside_s = _small_done(connected_teams(organizations, SMALL_COUNT))
+    wait_until(lambda: _is_over([giant]), timeout_s=240, what="the giant's end")
+    giant_s = time.monotonic() - began_s
+    giant.refresh_from_db()
+    bench.stack.worker.stop()
+    ratio = beside_s / alone_s
+    first_s = _few_behind_a_giant(bench, slice_s=SLICE_LENGTH.total_seconds())
+    naive_s = _few_behind_a_giant(bench, slice_s=3_600)
+    return [
+        Row(
+            f"{SMALL_COUNT} teams of {SMALL_SIZE} beside one of {LARGE_SIZE:,}, one worker "
+            f"({connection.vendor})",
+            f"{ratio:.2f} x as long as without it ({beside_s:.0f} s against {alone_s:.0f} s; "
+            f"the giant {giant_s:.0f} s, {giant.claim_count} slices)",
+            f"{HELD_UP_BAR} x",
+            "-",
+            ratio <= HELD_UP_BAR,
+        ),
+        Row(
+            f"{FEW} small ones behind the giant on a single thread, all done",
+            f"{first_s:.0f} s, after its slice of {SLICE_LENGTH.total_seconds():.0f} s",
+            f"{SLICE_LENGTH.total_seconds() + 10:.0f} s",
+            f"{naive_s:.0f} s, after all of it (no slices)",
+            first_s <= SLICE_LENGTH.total_seconds() + 10,
+        ),
+    ]
+
+
+def _send(integrations: Sequence[GitHubIntegration]) -> list[SyncRun]:
+    """Start a night's run of each, and send them all."""
+    runs = [start_run(one, trigger=RunTrigger.SCHEDULE).run for one in integrations]
+    for run in runs:
+        tasks.sync_github_members_later(run)
+    return runs
+
+
+def _small_done(integrations: Sequence[GitHubIntegration]) -> float:
+    """Return how many seconds it took until all were read."""
+    runs = _send(integrations)
+    began_at = min(run.created_at for run in runs)
+    wait_until(lambda: _is_over(runs), timeout_s=240, what="the small ones' end")
+    ended = SyncRun.objects.filter(pk__in=[run.pk for run in runs])
+    assert ended.filter(status=SYNC_STATUS_COMPLETE).count() == len(runs)
+    last: Any = ended.order_by("-finished_at").values_list("finished_at", flat=True).first()
+    return float((last - began_at).total_seconds())
+
+
+def _is_over(runs: Sequence[SyncRun]) -> bool:
+    active = SyncRun.objects.active().filter(pk__in=[run.pk for run in runs])
+    if not active.exists():
+        return True
+    time.sleep(0.2)
+    return False
+
+
+def _few_behind_a_giant(bench: Bench, *, slice_s: float) -> float:
+    """Return when a few small ones were done whose messages came after a giant's, on one thread."""
+    small = bench.sandbox.organization(SMALL_SIZE)
+    large = bench.sandbox.organization(LARGE_SIZE)
+    large.slow_down(LATENCY_MS)
+    few = connected_teams([small], FEW)
+    length = timedelta(seconds=slice_s)
+    with mock.patch.object(member_sync, "SLICE_LENGTH", length):
+        worker = dramatiq.Worker(dramatiq.get_broker(), worker_timeout=50, worker_threads=1)
+        worker.start()
+        try:
+            [giant] = _send(connected_teams([large], 1))
+            wait_until(lambda: _started_at(giant), what="the giant being begun")
+            return _small_done(few)
+        finally:
+            SyncRun.objects.filter(pk=giant.pk).delete()
+            worker.stop()
+
+
+QUEUES: Final = (night_and_click, giant_and_small)
