@@ -27,6 +27,7 @@ from integrations.services.github_graphql_sync import MemberList, Place
 from integrations.services.roster import write_page
 from integrations.services.runs import start_run
 from tests.bench import naive
+from tests.bench.load import load
 from tests.bench.members_page import members_page
 from tests.bench.memory import memory_of_a_sync
 from tests.bench.streams import streams
@@ -396,6 +397,7 @@ ALL = (
     webhooks,
     queue_to_done,
     webhook_to_client,
+    load,
     members_page,
     streams,
 )
