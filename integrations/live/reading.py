@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Generic, ParamSpec, TypeAlias, TypeVar
@@ -18,16 +17,13 @@ from typing import TYPE_CHECKING, Final, Generic, ParamSpec, TypeAlias, TypeVar
 import structlog
 from django.db import Error as DatabaseFailure
 from django.db import connection, connections
-from django_eventstream.storage import EventDoesNotExist
 
-from integrations.live.channels import readers_of_teams, team_id_of
-from integrations.live.replay import RowStorage
-from integrations.models import Team
+from integrations.live.news import RecentNews, read_news
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from django_eventstream.event import Event
+    from integrations.live.news import News, Question
 
 logger = structlog.get_logger(__name__)
 
@@ -37,28 +33,13 @@ Q = TypeVar("Q", bound=Hashable)
 A = TypeVar("A")
 # Questions, and the people (by id) for whom each is asked.
 Askers: TypeAlias = Mapping[Q, set[int]]
-# A channel, and the id after which.
-Place: TypeAlias = tuple[str, int | None]
 
 READS_AT_ONCE: Final = 4
 # One that renders much must not hold up all others.
 NEWS_AT_ONCE: Final = 2
 # Questions a read; what moved is rendered for each, and the first must not wait long for the last.
 BATCH_SIZE: Final = 100
-EVENTS_AT_ONCE: Final = 100
 _threads: Final = ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="live-reading")
-
-
-@dataclass(frozen=True)
-class News:
-    """What moved after an id, and which of those who asked may hear it."""
-
-    events: tuple[Event, ...]
-    # The id that these events bring a viewer up to.
-    current_id: int
-    is_reset: bool
-    has_more: bool
-    reader_ids: frozenset[int]
 
 
 class Batches(Generic[Q, A]):
@@ -130,7 +111,9 @@ class RowReader:
     """Tells streams from the rows what moved."""
 
     def __init__(self) -> None:
-        self._batches: Batches[Place, News] = Batches(_read, at_once=NEWS_AT_ONCE)
+        self._batches: Batches[Question, News] = Batches(
+            partial(read_news, recent=RecentNews()), at_once=NEWS_AT_ONCE
+        )
 
     async def news(self, channel: str, *, after_id: int | None, user_id: int) -> News:
         """Return what moved; without an id, only where the channel stands.
@@ -138,43 +121,6 @@ class RowReader:
         Raises django.db.Error.
         """
         return await self._batches.ask((channel, after_id), user_id=user_id)
-
-
-def _read(asked: Askers[Place]) -> dict[Place, News]:
-    """Read where all of these channels stand and who may hear them, then what moved in each."""
-    team_ids = {channel: team_id_of(channel) or 0 for channel, _ in asked}
-    users_ids = set().union(*asked.values())
-    # Before the rows: numbers commit in order, so that the rows cover this one at least.
-    revisions = dict(
-        Team.objects.filter(pk__in=set(team_ids.values())).values_list("pk", "revision")
-    )
-    readers = readers_of_teams(set(team_ids.values()), among=users_ids)
-    return {
-        (channel, after_id): _news_of(
-            (channel, after_id),
-            current_id=revisions.get(team_ids[channel], 0),
-            reader_ids=readers.get(team_ids[channel], frozenset()) & user_ids,
-        )
-        for (channel, after_id), user_ids in asked.items()
-    }
-
-
-def _news_of(place: Place, *, current_id: int, reader_ids: frozenset[int]) -> News:
-    channel, after_id = place
-    answer = partial(News, reader_ids=reader_ids)
-    if after_id in (None, current_id) or not reader_ids:
-        return answer((), current_id, is_reset=False, has_more=False)
-    try:
-        events = RowStorage().get_events(channel, after_id, limit=EVENTS_AT_ONCE + 1)
-    except EventDoesNotExist as exc:
-        return answer((), exc.current_id, is_reset=True, has_more=False)
-    has_more = len(events) > EVENTS_AT_ONCE
-    told = tuple(events[:EVENTS_AT_ONCE])
-    if has_more:
-        current_id = told[-1].id
-    elif told:
-        current_id = max(current_id, told[-1].id)
-    return answer(told, current_id, is_reset=False, has_more=has_more)
 
 
 async def in_reading_thread(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:

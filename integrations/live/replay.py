@@ -5,11 +5,13 @@ Missed ten progress ticks? You get the one that matters.
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from django.db.models import Max
+from django.db.models import Max, Q, Window
+from django.db.models.functions import RowNumber
 from django_eventstream.event import Event
 from django_eventstream.storage import EventDoesNotExist, StorageBase
 
@@ -24,9 +26,12 @@ from integrations.live.fragments import (
 from integrations.models import GitHubIntegration, SyncRun, Team
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     from django.db.models import QuerySet
+
+# A channel, and the id after which.
+Place: TypeAlias = tuple[str, int]
 
 
 class RowStorage(StorageBase):  # type: ignore[misc]
@@ -50,46 +55,76 @@ class RowStorage(StorageBase):  # type: ignore[misc]
             raise EventDoesNotExist(f"no event {last_id} yet", current_id)
         if last_id == current_id:
             return []
-        moved = _moved(channel, after_id=last_id, upto_id=current_id, limit=limit)
-        moved.sort(key=itemgetter(0))
-        return [as_library_event(render()) for _, render in moved[:limit]]
+        place = (channel, last_id)
+        return events_after({place: current_id}, limit=limit)[place]
 
 
 def as_library_event(event: LiveEvent) -> Event:
     return Event(channel_of(event.team_id), event.type, event.data, id=event.revision)
 
 
-def _moved(
-    channel: str, *, after_id: int, upto_id: int, limit: int
-) -> list[tuple[int, Callable[[], LiveEvent]]]:
-    """Return the revisions in between and how to render each: a viewer gets a few of many.
+def events_after(behind: Mapping[Place, int], *, limit: int) -> dict[Place, list[Event]]:
+    """Return for each place what moved up to the given revision, oldest first, `limit` at the most.
 
-    What moved past `upto_id` while we read is left to its own event. Told now, it would take the
-    viewer past a number before it whose row was read too early.
+    Two queries, however many channels; one more for each further id of the same channel. What moved
+    past the revision while we read is left to its own event. Told now, it would take the viewer
+    past a number before it whose row was read too early.
     """
-    integrations = GitHubIntegration.objects.select_related("team")
-    integration = integrations.filter(team=team_id_of(channel)).first()
-    if integration is None:
-        return []
-    moved: list[tuple[int, Callable[[], LiveEvent]]] = [
-        (run.revision, partial(_event_of, integration, run))
-        for run in _latest_runs(integration, after_id=after_id, upto_id=upto_id)[:limit]
-    ]
-    if after_id < integration.roster_revision <= upto_id:
-        moved.append((integration.roster_revision, partial(roster_event, integration)))
-    return moved
+    team_ids = {team_id_of(channel) or 0 for channel, _ in behind}
+    rows = GitHubIntegration.objects.select_related("team").filter(team__in=team_ids)
+    integrations = {channel_of(integration.team_id): integration for integration in rows}
+    moved: dict[Place, list[tuple[int, Callable[[], LiveEvent]]]] = {place: [] for place in behind}
+    for turn in _turns(place for place in behind if place[0] in integrations):
+        places = {integrations[place[0]].pk: place for place in turn}
+        for run in _latest_runs({key: after_id for key, (_, after_id) in places.items()}, limit):
+            place = places[run.integration_id]
+            if run.revision <= behind[place]:
+                tell = partial(_event_of, integrations[place[0]], run)
+                moved[place].append((run.revision, tell))
+    for (channel, after_id), upto_id in behind.items():
+        integration = integrations.get(channel)
+        if integration is not None and after_id < integration.roster_revision <= upto_id:
+            tell = partial(roster_event, integration)
+            moved[channel, after_id].append((integration.roster_revision, tell))
+    # A viewer gets a few of many: only those are rendered.
+    return {
+        place: [as_library_event(tell()) for _, tell in sorted(found, key=itemgetter(0))[:limit]]
+        for place, found in moved.items()
+    }
 
 
-def _latest_runs(
-    integration: GitHubIntegration, *, after_id: int, upto_id: int
-) -> QuerySet[SyncRun]:
-    """Return the newest run of each subject that moved, in the order in which they did."""
-    moved = SyncRun.objects.filter(integration=integration, revision__gt=after_id)
+def _turns(places: Iterable[Place]) -> list[list[Place]]:
+    """Part the places so that each channel comes once a turn."""
+    turns: list[list[Place]] = []
+    seen: Counter[str] = Counter()
+    for place in places:
+        if seen[place[0]] == len(turns):
+            turns.append([])
+        turns[seen[place[0]]].append(place)
+        seen[place[0]] += 1
+    return turns
+
+
+def _latest_runs(after_ids: Mapping[int, int], limit: int) -> QuerySet[SyncRun]:
+    """Return the newest run of each subject that moved, in the order in which they did.
+
+    `after_ids`: the revision after which, by the integration's key; the first `limit` of each.
+    """
+    moved = Q()
+    for integration_id, after_id in after_ids.items():
+        moved |= Q(integration=integration_id, revision__gt=after_id)
     newest = (
-        moved.order_by().values("kind", "repository").annotate(newest=Max("pk")).values("newest")
+        SyncRun.objects.filter(moved)
+        .order_by()
+        .values("integration", "kind", "repository")
+        .annotate(newest=Max("pk"))
+        .values("newest")
     )
+    turn = Window(RowNumber(), partition_by="integration", order_by="revision")
     return (
-        SyncRun.objects.filter(pk__in=newest, revision__lte=upto_id)
+        SyncRun.objects.filter(pk__in=newest)
+        .annotate(turn=turn)
+        .filter(turn__lte=limit)
         .select_related("repository")
         .order_by("revision")
     )

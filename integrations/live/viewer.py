@@ -111,8 +111,8 @@ class Viewer:
         chunk = b""
         if news.is_reset:
             chunk += encoded("stream-reset", "", channel=self.channel, event_id=news.current_id)
+        chunk += news.chunk
         for event in news.events:
-            chunk += encoded(event.type, event.data, channel=self.channel, event_id=event.id)
             web_report.note_sent(event.type, committed_at_s=None)
         self.sent_id = news.current_id
         self._is_behind |= news.has_more

@@ -6,10 +6,12 @@ It knows values only: no request, no query.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from django import template
 from django.templatetags.static import static
+from django.urls import get_script_prefix
 from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
 from django.utils.safestring import mark_safe
@@ -199,6 +201,12 @@ def moment(at: datetime | None, style: str = "date") -> SafeString | str:
 @register.simple_tag
 def icon(name: str) -> SafeString:
     """Render an icon of `static/img/icons.svg`, which says nothing to a screen reader."""
+    return _icon(name, get_script_prefix())
+
+
+# Each time anew, its address alone was a seventh of a page.
+@lru_cache(maxsize=256)
+def _icon(name: str, _script_prefix: str) -> SafeString:
     return format_html(
         '<svg class="icon" aria-hidden="true" focusable="false"><use href="{}#{}"/></svg>',
         static("img/icons.svg"),

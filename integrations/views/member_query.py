@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
-from django.conf import settings
 from django.core.paginator import Paginator
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.expressions import OrderBy
@@ -18,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from integrations.constants import DeactivatedBy, MemberRole
 from integrations.models import OrganizationTeamMember, RepositoryAccess
 from integrations.services.organization_people import READERS, may_see
+from integrations.views.member_rows import member_rows
 from integrations.views.roster_pages import RosterPaginator
 
 if TYPE_CHECKING:
@@ -212,11 +212,11 @@ def member_table(request: TeamRequest, integration: GitHubIntegration) -> dict[s
     counts = {} if query.is_filtered else members.counts()
     pages = RosterPaginator(query.apply(members), query.per_page, known_count=counts.get("active"))
     page = pages.get_page(query.page)
-    with_teams(request.team, list(page.object_list))
+    members_of_page = with_teams(request.team, list(page.object_list))
     return context | {
         "page": page,
         "counts": counts,
-        "github_url": settings.GITHUB_URL,
+        "rows": member_rows(request, members_of_page),
     }
 
 

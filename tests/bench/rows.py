@@ -28,6 +28,7 @@ from integrations.services.roster import write_page
 from integrations.services.runs import start_run
 from tests.bench import naive
 from tests.bench.faults import redis_away, worker_killed
+from tests.bench.load import load
 from tests.bench.members_page import members_page
 from tests.bench.memory import memory_of_a_sync
 from tests.bench.queues import QUEUES
@@ -412,6 +413,7 @@ ALL = (
     webhooks,
     queue_to_done,
     webhook_to_client,
+    load,
     members_page,
     worker_killed,
     redis_away,

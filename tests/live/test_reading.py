@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from integrations.constants import RunTrigger
+from integrations.live import news
 from integrations.live.channels import channel_of
 from integrations.live.eager import start_eagerly
-from integrations.live.reading import Askers, Batches, News, RowReader
+from integrations.live.news import News, RecentNews, read_news
+from integrations.live.reading import Askers, Batches, RowReader
+from integrations.services import transitions
 from integrations.services.runs import start_run
 from tests.factories import GitHubIntegrationFactory
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from integrations.live.replay import Place
     from integrations.models import Team, User
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -54,6 +60,62 @@ class TestRowReader:
         assert [news.is_reset for news in (behind, present, new, ahead)] == [
             False, False, False, True,
         ]  # fmt: skip
+
+
+class TestRecentNews:
+    def test_what_was_read_just_now_is_not_read_again(
+        self, acme: Team, alice: User, bob: User, charlie: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        start_run(GitHubIntegrationFactory(team=acme), trigger=RunTrigger.MANUAL)
+        read = noted(monkeypatch)
+        recent, question = RecentNews(), (channel_of(acme.pk), 0)
+        first = read_news({question: {alice.pk}}, recent=recent)[question]
+        second = read_news({question: {bob.pk, charlie.pk}}, recent=recent)[question]
+        assert first.chunk == second.chunk
+        assert first.chunk.startswith(b"event: member-sync\nid: team-")
+        assert (first.reader_ids, second.reader_ids) == ({alice.pk}, {bob.pk})
+        assert read == [{question}, set()]
+
+    def test_what_moved_since_is_read(
+        self, acme: Team, bob: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = start_run(GitHubIntegrationFactory(team=acme), trigger=RunTrigger.MANUAL).run
+        read = noted(monkeypatch)
+        recent, question = RecentNews(), (channel_of(acme.pk), 0)
+        read_news({question: {bob.pk}}, recent=recent)
+        transitions.fail(run, "gave_up")
+        last = read_news({question: {bob.pk}}, recent=recent)[question]
+        assert [event.id for event in last.events] == [2]
+        read_news({question: {bob.pk}}, recent=recent)
+        assert read == [{question}, {question}, set()]
+
+    def test_words_that_age_are_read_again_and_few_are_kept(
+        self, acme: Team, bob: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        integration = GitHubIntegrationFactory(team=acme)
+        for _ in range(3):
+            transitions.roster_changed(integration)
+        read = noted(monkeypatch)
+        monkeypatch.setattr(news, "KEPT_MAX", 1)
+        recent, channel = RecentNews(), channel_of(acme.pk)
+        for after_id in (0, 1, 0):
+            read_news({(channel, after_id): {bob.pk}}, recent=recent)
+        monkeypatch.setattr(news, "KEPT_S", -1.0)
+        read_news({(channel, 0): {bob.pk}}, recent=recent)
+        assert read == [{(channel, 0)}, {(channel, 1)}, {(channel, 0)}, {(channel, 0)}]
+
+
+def noted(monkeypatch: pytest.MonkeyPatch) -> list[set[Place]]:
+    """Return the places that are read from now on, a set a read."""
+    read: list[set[Place]] = []
+
+    def note(behind: Mapping[Place, int]) -> dict[Place, News]:
+        read.append(set(behind))
+        return _read(behind)
+
+    _read = news._read
+    monkeypatch.setattr(news, "_read", note)
+    return read
 
 
 class TestBatches:

@@ -11,7 +11,7 @@ from django_eventstream.storage import EventDoesNotExist
 
 from integrations.constants import RunTrigger
 from integrations.live.channels import TeamChannels, channel_of, team_id_of
-from integrations.live.replay import RowStorage
+from integrations.live.replay import RowStorage, events_after
 from integrations.models import Team
 from integrations.services import transitions
 from integrations.services.runs import start_run
@@ -140,6 +140,42 @@ class TestRowStorage:
     def test_rows_are_not_written_through_it(self) -> None:
         with pytest.raises(NotImplementedError):
             RowStorage().append_event("team-1", "roster", "")
+
+
+class TestEventsAfter:
+    def test_many_channels_are_read_by_two_queries(
+        self, django_assert_num_queries: DjangoAssertNumQueries
+    ) -> None:
+        behind = {}
+        for _ in range(5):
+            integration = GitHubIntegrationFactory()
+            repository = TrackedRepositoryFactory(integration=integration)
+            start_run(integration, trigger=RunTrigger.MANUAL, repository=repository)
+            transitions.roster_changed(integration)
+            behind[channel_of(integration.team_id), 0] = 2
+        with django_assert_num_queries(2):
+            found = events_after(behind, limit=100)
+        assert list(found) == list(behind)
+        for (channel, _), events in found.items():
+            assert [(one.channel, one.id, one.type) for one in events] == [
+                (channel, 1, "repository-sync"),
+                (channel, 2, "roster"),
+            ]
+
+    def test_each_id_and_each_channel_has_its_own(self, integration: GitHubIntegration) -> None:
+        other = GitHubIntegrationFactory()
+        for _ in range(3):
+            for each in (integration, other):
+                repository = TrackedRepositoryFactory(integration=each)
+                start_run(each, trigger=RunTrigger.MANUAL, repository=repository)
+        ours, theirs = channel_of(integration.team_id), channel_of(other.team_id)
+        found = events_after({(ours, 0): 3, (ours, 1): 3, (theirs, 2): 3, (ours, 2): 2}, limit=2)
+        told = {place: [event.id for event in events] for place, events in found.items()}
+        assert told == {(ours, 0): [1, 2], (ours, 1): [2, 3], (theirs, 2): [3], (ours, 2): []}
+
+    def test_a_channel_without_a_team_or_a_connection_has_none(self, acme: Team) -> None:
+        behind = {("team-0", 0): 1, ("nonsense", 0): 1, (channel_of(acme.pk), 0): 1}
+        assert events_after(behind, limit=2) == {place: [] for place in behind}
 
 
 class TestTeamChannels:

@@ -1,0 +1,158 @@
+"""Rows of the table of members that are kept: the same to the byte, and nobody else's."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.template.loader import render_to_string
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from integrations.models import OrganizationTeam, OrganizationTeamMember, TeamMember
+from integrations.views import member_rows
+from tests.factories import GitHubIntegrationFactory, TeamMemberFactory
+from tests.processes import REPOSITORY
+
+if TYPE_CHECKING:
+    from integrations.models import Team, User
+
+TEMPLATE = REPOSITORY / "templates" / member_rows.TEMPLATE
+
+pytestmark = pytest.mark.django_db
+# Another value of every column that a row may show.
+MOVES: dict[str, Any] = {
+    "github_id": 77,
+    "github_username": "renamed",
+    "name": "Somebody Else",
+    "email": "else@example.com",
+    "role": "admin",
+    "two_factor_enabled": False,
+    "is_active": False,
+    "joined_at": timezone.now() - timedelta(days=900),
+    "left_at": timezone.now() - timedelta(days=3),
+}
+
+
+@pytest.fixture
+def member(acme: Team) -> TeamMember:
+    GitHubIntegrationFactory(team=acme)
+    member: TeamMember = TeamMemberFactory(team=acme, name="Ada", two_factor_enabled=True)
+    return member
+
+
+@pytest.fixture
+def rendered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The keys of the people whose rows were rendered, in order; none are kept from before."""
+    keys: list[int] = []
+
+    def render(template: str, context: dict[str, Any]) -> str:
+        keys.append(context["member"].pk)
+        return render_to_string(template, context)
+
+    monkeypatch.setattr(member_rows, "render_to_string", render)
+    monkeypatch.setattr(member_rows, "_kept", member_rows._Kept())
+    return keys
+
+
+def table(user: User, **headers: Any) -> str:
+    client = Client()
+    client.force_login(user)
+    response = client.get(
+        reverse("github_members_table", args=["acme"]), {"active": "all"}, **headers
+    )
+    return response.content.decode()
+
+
+def test_a_row_is_rendered_once_for_all_who_see_the_same(
+    alice: User, member: TeamMember, rendered: list[int]
+) -> None:
+    first = table(alice)
+    assert "Ada" in first
+    assert without_tokens(table(alice)) == without_tokens(first)
+    assert rendered == [member.pk]
+
+
+def without_tokens(html: str) -> str:
+    return re.sub(r'csrfmiddlewaretoken" value="\w+"', "", html)
+
+
+@pytest.mark.parametrize("column", MOVES)
+def test_a_change_of_the_person_is_seen(
+    alice: User, member: TeamMember, rendered: list[int], column: str
+) -> None:
+    before = table(alice)
+    TeamMember.objects.filter(pk=member.pk).update(**{column: MOVES[column]})
+    assert without_tokens(table(alice)) != without_tokens(before)
+
+
+def test_every_column_that_the_row_reads_is_told_apart() -> None:
+    names = {field.attname for field in TeamMember._meta.concrete_fields}
+    template = TEMPLATE.read_text()
+    assert not [name for name in member_rows.NOT_SHOWN if re.search(rf"member\.{name}\b", template)]
+    assert names >= member_rows.NOT_SHOWN
+
+
+def test_a_sync_that_changes_nothing_renders_nothing(
+    alice: User, member: TeamMember, rendered: list[int]
+) -> None:
+    table(alice)
+    TeamMember.objects.filter(pk=member.pk).update(last_seen_run_id=7, updated_at=timezone.now())
+    table(alice)
+    assert rendered == [member.pk]
+
+
+def test_a_team_of_the_person_is_seen(alice: User, member: TeamMember, rendered: list[int]) -> None:
+    assert "Compilers" not in table(alice)
+    team = OrganizationTeam.objects.create(
+        team=member.team, github_id=1, slug="compilers", name="Compilers"
+    )
+    OrganizationTeamMember.objects.create(organization_team=team, github_id=member.github_id)
+    assert "Compilers" in table(alice)
+
+
+def test_who_may_not_switch_gets_no_switch(
+    alice: User, bob: User, member: TeamMember, rendered: list[int]
+) -> None:
+    assert 'role="switch"' in table(alice)
+    assert 'role="switch"' not in table(bob)
+
+
+def test_each_language_has_its_own(alice: User, member: TeamMember, rendered: list[int]) -> None:
+    assert "2FA" in table(alice)
+    assert "Mitglied" in table(alice, HTTP_ACCEPT_LANGUAGE="de")
+    assert "Mitglied" not in table(alice)
+
+
+def test_the_form_carries_the_token_of_who_asks(
+    alice: User, member: TeamMember, rendered: list[int]
+) -> None:
+    for _ in range(2):
+        client = Client(enforce_csrf_checks=True)
+        client.force_login(alice)
+        html = client.get(reverse("github_members_table", args=["acme"])).content.decode()
+        row = html[html.index(f'id="member-{member.pk}"') :]
+        token = re.search(r'csrfmiddlewaretoken" value="(\w+)"', row)
+        assert token is not None
+        assert member_rows.TOKEN_MARK not in html
+        response = client.post(
+            reverse("github_member_toggle", args=["acme", member.pk]),
+            {"active": "true", "csrfmiddlewaretoken": token[1]},
+        )
+        assert response.status_code == 302
+
+
+def test_no_more_rows_are_kept_than_said(
+    alice: User,
+    acme: Team,
+    member: TeamMember,
+    rendered: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(member_rows, "KEPT_ROWS_MAX", 2)
+    TeamMemberFactory.create_batch(3, team=acme)
+    table(alice)
+    assert len(member_rows._kept._rows) == 2
