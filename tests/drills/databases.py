@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import uuid
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +20,7 @@ from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.utils import load_backend
 
 from tests.processes import free_port
+from tests.stack import database_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,6 +97,26 @@ def on_database(url: str, *, migrates: bool = True) -> Iterator[None]:
     finally:
         connections[DEFAULT_DB_ALIAS].close()
         connections[DEFAULT_DB_ALIAS] = before
+
+
+@contextmanager
+def empty_database(folder: Path) -> Iterator[str]:
+    """Have a database with no table, of the kind that the tests run on, until the block's end.
+
+    Yields its address. PostgreSQL makes none inside a transaction.
+    """
+    name = f"rollcall_{uuid.uuid4().hex[:12]}"
+    if connection.vendor == "sqlite":
+        yield f"sqlite:///{folder / name}.sqlite3"
+        return
+    maker = connections[DEFAULT_DB_ALIAS]
+    with maker.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+    try:
+        yield f"{database_url().rpartition('/')[0]}/{name}"
+    finally:
+        with maker.cursor() as cursor:
+            cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _wrapper(url: str, *, like: dict[str, Any]) -> Any:
