@@ -102,7 +102,7 @@ class Environment(environ.Env):  # type: ignore[misc]
         found = self.listed(name)
         for origin in found:
             parts = _split(origin)
-            if not _is_web(parts) or parts.path or parts.query or parts.username:
+            if not is_web(parts) or parts.path or parts.query or parts.username:
                 refuse(name, origin, "origins separated by commas, as https://HOST")
         return found
 
@@ -113,7 +113,7 @@ class Environment(environ.Env):  # type: ignore[misc]
             return default
         parts = _split(given)
         has_more = bool(parts.query or parts.fragment or (parts.username and not is_secret))
-        if not _is_web(parts) or has_more:
+        if not is_web(parts) or has_more:
             refuse(name, None if is_secret else given, "an address, as https://HOST")
         return given.rstrip("/")
 
@@ -216,7 +216,7 @@ def _has_sound_port(parts: SplitResult) -> bool:
         return False
 
 
-def _is_web(parts: SplitResult) -> bool:
+def is_web(parts: SplitResult) -> bool:
     return parts.scheme in {"http", "https"} and bool(parts.hostname) and _has_sound_port(parts)
 
 

@@ -18,6 +18,7 @@ from django.utils.module_loading import import_string
 from project.broker import read_broker
 from project.environment import Environment, numbered
 from project.github_app import read_app, read_webhook_secrets
+from project.grip import read_grip_proxies
 from project.logs import configure_logs
 
 django_stubs_ext.monkeypatch()
@@ -162,6 +163,8 @@ DRAMATIQ_AUTODISCOVER_MODULES = ["tasks"]
 
 EVENTSTREAM_STORAGE_CLASS = "integrations.live.replay.RowStorage"
 EVENTSTREAM_CHANNELMANAGER_CLASS = "integrations.live.channels.TeamChannels"
+# Pushpins that hold the streams (docs/pushpin.md). None: the web processes do.
+GRIP_PROXIES = read_grip_proxies(env.str("GRIP_URL", default=""))
 
 # -- GitHub. These two addresses point the whole product at another GitHub, the sandbox included.
 GITHUB_URL = env.site_address("GITHUB_URL", default="https://github.com")

@@ -82,6 +82,7 @@ def _set_environment() -> None:
             "GITHUB_CLIENT_SECRET": "sandbox-secret",
             "GITHUB_WEBHOOK_SECRET": "sandbox-webhook-secret",
             "EMAIL_URL": "memorymail://",
+            "GRIP_URL": "",
             "LOG_LEVEL": "INFO",
             "METRICS_TOKEN": "",
             "SENTRY_DSN": "",

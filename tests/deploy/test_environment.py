@@ -14,6 +14,7 @@ from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 
 from project.environment import Environment, numbered
+from project.grip import GripProxy, read_grip_proxies
 from tests.processes import REPOSITORY
 
 if TYPE_CHECKING:
@@ -130,6 +131,36 @@ def read_by_settings() -> set[str]:
     return set(re.findall(r'\benv(?:\.\w+)?\(\s*"([A-Z][A-Z_]+)"', text))
 
 
+class TestPushpins:
+    KEY = "k" * 32
+
+    def test_they_are_read_in_order(self) -> None:
+        one, two = (f"http://10.0.0.{n}:5561?iss=rollcall&key={self.KEY}" for n in (1, 2))
+        for given in (f"{one} {two}", f"{one},{two}", f" {one},\n {two} "):
+            found = read_grip_proxies(given)
+            assert found == [
+                GripProxy("http://10.0.0.1:5561", "rollcall", self.KEY),
+                GripProxy("http://10.0.0.2:5561", "rollcall", self.KEY),
+            ]
+        assert read_grip_proxies("") == []
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            "localhost:5561?iss=rollcall&key={key}",
+            "http://localhost:5561?key={key}",
+            "http://localhost:5561?iss=rollcall",
+            "http://localhost:5561?iss=rollcall&key={key}&key={key}",
+            "http://localhost:5561?iss=rollcall&key=base64:{key}",
+            "http://localhost:x?iss=rollcall&key={key}",
+        ],
+    )
+    def test_it_refuses_half_of_one_and_does_not_say_its_key(self, bad: str) -> None:
+        said = refusal(lambda: read_grip_proxies(bad.format(key=self.KEY)))
+        assert said.startswith("GRIP_URL is ")
+        assert self.KEY not in said
+
+
 class TestTheSettings:
     def test_production_starts_with_three_variables(self) -> None:
         assert start({}) == ["up"]
@@ -178,6 +209,10 @@ BAD: dict[str, tuple[str, str]] = {
     "DATABASE_POOL_SIZE": ("0", "is '0'. It has to be a whole number, 1 or more"),
     "BROKER_URL": (f"http://:{PASSWORD}@redis:6379", "begins with 'http' or names no host."),
     "REDIS_URL": (f"http://:{PASSWORD}@redis:6379", "is 'http:...'. It has to be redis://"),
+    "GRIP_URL": (
+        f"http://pushpin:5561?iss=rollcall&key={PASSWORD}",
+        "is 'http:...'. It has to be addresses of Pushpins' control ports",
+    ),
     "BROKER_NAMESPACE": ("roll*", "is 'roll*'. It has to be letters"),
     "GITHUB_URL": ("github.com", "is 'github.com'. It has to be an address"),
     "GITHUB_API_URL": ("ftp://api.github.com", "is 'ftp://api.github.com'."),
