@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import jwt
 from django.conf import settings
 
-from integrations.live.grip_hold import link_token, own_channel_of
+from integrations.live.grip_hold import bucket_of, link_token
 
 if TYPE_CHECKING:
     from integrations.live.grip_hold import Hold
@@ -57,7 +57,7 @@ def hold_headers(hold: Hold, *, sealed: str, sent_id: int, is_whole: bool) -> di
     renewal_s = random.randint(*RENEWAL_S) if is_whole else SOON_S
     return {
         "Grip-Hold": "stream",
-        "Grip-Channel": f"{hold.channel}; prev-id={sent_id}, {own_channel_of(sealed)}",
+        "Grip-Channel": f"{hold.channel}; prev-id={sent_id}, {bucket_of(sealed)}",
         "Grip-Link": f"<{link}>; rel=next; timeout={renewal_s}",
         "Grip-Keep-Alive": KEEP_ALIVE,
     }

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from integrations.live.admission import Application, Message, Receive, Send
-    from integrations.live.permits import Permit
 
 LINK: Final = re.compile(r"/t/[-a-zA-Z0-9_]+/live/held/([-a-zA-Z0-9_=]+)\.[-a-zA-Z0-9_]+/")
 SIGNATURE: Final = b"grip-sig"
@@ -87,27 +86,20 @@ class GripDoor:
 
     async def _go_on(self, sealed: str, scope: Message, send: Send) -> None:
         """Answer Pushpin's next link, which no cookie comes with. Raises django.db.Error."""
-        hold, permit = await self._held_still(sealed)
-        if hold is None or permit is None:
-            # The page reopens, and is told who it is not.
-            await self._end(send, come_back().encode())
-            return
-        given = [
-            value.decode("latin-1") for name, value in scope["headers"] if name == b"grip-last"
-        ]
-        last_id = last_sent_id(given, hold.channel)
-        # Without an id nobody knows what the viewer has: they ask for everything again.
-        answer = await self._replay.answer(permit, after_id=last_id, is_reset=last_id is None)
-        await self._send(send, answer, hold)
-
-    async def _held_still(self, sealed: str) -> tuple[Hold | None, Permit | None]:
         try:
             hold = Hold.opened(sealed)
         except ValueError:
-            return None, None
+            await self._end(send, come_back().encode())
+            return
         permit = await self._permits.permit(hold.session_key, hold.team_slug)
-        is_same = permit is not None and permit.channel == hold.channel
-        return hold, permit if is_same else None
+        if permit is None or permit.channel != hold.channel:
+            await self._end(send, await self._replay.last_words(hold))
+            return
+        last_id = last_sent_id(_all(scope, b"grip-last"), hold.channel)
+        # Without an id nobody knows what the viewer has: they ask for everything again.
+        answer = await self._replay.answer(permit, after_id=last_id, is_reset=last_id is None)
+        # As of now: they may have another password since the last link, and stay signed in by it.
+        await self._send(send, answer, Hold.of(permit, hold.team_slug))
 
     async def _send(self, send: Send, answer: Answer, hold: Hold) -> None:
         if not answer.is_held:

@@ -56,20 +56,19 @@ def pushpins() -> list[Pushpin]:
     return [_pushpin(proxy.control_url) for proxy in settings.GRIP_PROXIES]
 
 
-def stream_item(channel: str, content: str, *, event_id: int | None = None) -> dict[str, Any]:
-    """Return an item that is sent as it stands; one with an id follows the number before it."""
-    item: dict[str, Any] = {
+def stream_item(channel: str, content: str, *, event_id: int) -> dict[str, Any]:
+    """Return an item that is sent as it stands to who has the number before it."""
+    return {
         "channel": channel,
+        "id": str(event_id),
+        "prev-id": str(event_id - 1),
         "formats": {"http-stream": {"content": content}},
     }
-    if event_id is not None:
-        item |= {"id": str(event_id), "prev-id": str(event_id - 1)}
-    return item
 
 
-def close_item(channel: str) -> dict[str, Any]:
-    """Return an item that ends all streams of a channel."""
-    return {"channel": channel, "formats": {"http-stream": {"action": "close"}}}
+def hint_item(channel: str) -> dict[str, Any]:
+    """Return an item that has Pushpin ask for the next link of each stream of a channel at once."""
+    return {"channel": channel, "formats": {"http-stream": {"action": "hint"}}}
 
 
 class Pushpin:

@@ -9,8 +9,10 @@ from django_eventstream.utils import sse_encode_error
 
 from integrations.live.encoding import encoded
 from integrations.live.reading import RowReader
+from integrations.live.viewer import come_back
 
 if TYPE_CHECKING:
+    from integrations.live.grip_hold import Hold
     from integrations.live.permits import Permit
     from integrations.live.reading import News
 
@@ -45,14 +47,24 @@ class GripReplay:
         """
         news = await self._rows.news(permit.channel, after_id=after_id, user_id=permit.user_id)
         if permit.user_id not in news.reader_ids:
-            return Answer(forbidden(permit.channel), is_held=False)
+            return Answer(_forbidden(permit.channel), is_held=False)
         if is_reset or news.is_reset:
             return Answer(opening + _reset(permit.channel, news.current_id), news.current_id)
         return _composed(news, permit.channel, after_id=after_id, opening=opening)
 
+    async def last_words(self, hold: Hold) -> bytes:
+        """Return what to say to who is held no more, as a direct stream says it.
 
-def forbidden(channel: str) -> bytes:
-    """Return the words to who may not listen any more, as a direct stream says them."""
+        Raises django.db.Error.
+        """
+        news = await self._rows.news(hold.channel, after_id=None, user_id=hold.user_id)
+        if hold.user_id not in news.reader_ids:
+            return _forbidden(hold.channel)
+        # They signed out, or have another password: coming back tells the page.
+        return come_back().encode()
+
+
+def _forbidden(channel: str) -> bytes:
     extra = {"channels": [channel]}
     return str(sse_encode_error("forbidden", "You left this team.", extra=extra)).encode()
 

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from django.conf import settings
 
 from integrations.live.channels import channel_of, team_id_of
-from integrations.live.grip_hold import Hold, digest_of, own_channel_of
-from integrations.live.grip_publish import FAILURES, close_item, pushpins, stream_item
+from integrations.live.grip_hold import Hold, bucket_of, digest_of
+from integrations.live.grip_publish import FAILURES, hint_item, pushpins
 from integrations.live.grip_register import forget_holds, read_holds
-from integrations.live.grip_replay import forbidden
 from integrations.live.process_task import ProcessTask
 from integrations.live.reading import in_reading_thread
-from integrations.live.viewer import come_back
 from integrations.live.watch import read_rows
 from integrations.telemetry.redis_clients import telemetry_client
 
@@ -75,32 +73,22 @@ def compare() -> None:
 
 
 def _end_those_who_lost_it(holds: dict[str, Hold], rows: Rows) -> None:
-    words = {
-        sealed: text
-        for sealed, hold in holds.items()
-        if (text := _last_words(hold, rows)) is not None
-    }
-    items: list[dict[str, Any]] = []
-    for sealed, text in words.items():
-        channel = own_channel_of(sealed)
-        items += [stream_item(channel, text), close_item(channel)]
+    """Have Pushpin ask for their next links, which is answered with the end (grip_door.py)."""
+    lost = [sealed for sealed, hold in holds.items() if not _may_listen(hold, rows)]
+    items = [hint_item(channel) for channel in sorted({bucket_of(sealed) for sealed in lost})]
     for pushpin in pushpins():
-        for begin in range(0, len(items), CATCH_UPS_AT_ONCE):
-            pushpin.publish(items[begin : begin + CATCH_UPS_AT_ONCE])
+        pushpin.publish(items)
     # Only now: what failed before is tried again at the next pass.
-    forget_holds(telemetry_client(), list(words))
+    forget_holds(telemetry_client(), lost)
 
 
-def _last_words(hold: Hold, rows: Rows) -> str | None:
-    """Return what to say to who may not listen any more; None to all others."""
+def _may_listen(hold: Hold, rows: Rows) -> bool:
     password = rows.passwords.get((team_id_of(hold.channel) or 0, hold.user_id))
-    if password is None:
-        return forbidden(hold.channel).decode()
-    is_signed_in = hold.session_key in rows.session_keys
-    if is_signed_in and digest_of(password) == hold.password_digest:
-        return None
-    # Coming back tells the page that they are signed out.
-    return come_back()
+    return (
+        password is not None
+        and digest_of(password) == hold.password_digest
+        and hold.session_key in rows.session_keys
+    )
 
 
 def _catch_up(rows: Rows) -> None:

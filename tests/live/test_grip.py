@@ -139,7 +139,7 @@ class TestOpening:
         assert 'data-state="pending"' in asked.body
         headers = asked.headers
         assert headers["grip-hold"] == "stream"
-        assert headers["grip-channel"].startswith(f"team-{integration.team_id}; prev-id=1, person-")
+        assert headers["grip-channel"].startswith(f"team-{integration.team_id}; prev-id=1, holds-")
         assert headers["grip-link"].partition("rel=next; timeout=")[2].isdecimal()
         assert headers["content-type"] == "text/event-stream"
         assert headers["x-of-every-answer"] == "yes"
