@@ -103,10 +103,17 @@ class Pushpin:
     def publish(self, items: list[dict[str, Any]]) -> None:
         """Have Pushpin take items. Raises requests.RequestException within two seconds."""
         if items:
-            response = self._session.post(
-                f"{self.control_url}/publish/", json={"items": items}, timeout=TIMEOUT_S
-            )
-            response.raise_for_status()
+            self._post(items)
+
+    def check(self) -> None:
+        """Publish nothing, to see whether it would be taken. As `publish`."""
+        self._post([])
+
+    def _post(self, items: list[dict[str, Any]]) -> None:
+        response = self._session.post(
+            f"{self.control_url}/publish/", json={"items": items}, timeout=TIMEOUT_S
+        )
+        response.raise_for_status()
 
     def published_ids(self, channels: list[str]) -> dict[str, int]:
         """Return the highest number that was published, by channel. Raises RedisError."""

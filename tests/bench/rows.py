@@ -29,7 +29,7 @@ from integrations.services.runs import start_run
 from tests.bench import naive
 from tests.bench.members_page import members_page
 from tests.bench.memory import memory_of_a_sync
-from tests.bench.streams import streams
+from tests.bench.streams import held_streams, streams
 from tests.bench.table import Row, percentile
 from tests.bench.viewers import admin_of, viewer
 from tests.bench.webhooks import webhook_to_client, webhooks
@@ -398,4 +398,5 @@ ALL = (
     webhook_to_client,
     members_page,
     streams,
+    held_streams,
 )

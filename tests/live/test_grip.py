@@ -119,7 +119,7 @@ class TestSignatures:
             signature(issuer="pushpin"),
             signature(ends_in_s=-60),
             jwt.encode({"iss": "rollcall"}, KEY, "HS256"),
-            jwt.encode({"iss": "rollcall", "exp": int(time.time() + 60)}, None, "none"),
+            jwt.encode({"iss": "rollcall", "exp": int(time.time() + 60)}, "", "none"),
             "",
             "a.b.c",
         ]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-import requests
 from django.contrib.sessions.models import Session
 from django.db.models import F
 from django.urls import reverse
@@ -17,6 +16,8 @@ from integrations.constants import RunTrigger
 from integrations.live import grip_publish
 from integrations.live.grip_register import register_key
 from integrations.models import SyncRun, Team
+from integrations.ops import doctor_pushpin
+from integrations.ops.findings import BAD, GOOD
 from integrations.services import transitions
 from integrations.services.people import remove_person
 from integrations.services.runs import start_run
@@ -326,7 +327,13 @@ class TestOutages:
         assert not [key for key in keys if key.encode() in sealed]
 
 
-class TestTheControlPort:
-    def test_the_test_s_own_configuration_is_the_documented_one(self, pushpin: Pushpin) -> None:
-        answer = requests.get(pushpin.control_url, timeout=5)
-        assert "Pushpin" in answer.text
+class TestTheDoctor:
+    def test_it_says_whether_what_is_published_is_taken(
+        self, pushpin: Pushpin, settings: Any
+    ) -> None:
+        found = list(doctor_pushpin.examine())
+        settings.GRIP_PROXIES = read_grip_proxies(f"http://127.0.0.1:1?iss=x&key={pushpin.key}")
+        found += doctor_pushpin.examine()
+        assert [(one.subject, one.tone) for one in found] == [("pushpin", GOOD), ("pushpin", BAD)]
+        settings.GRIP_PROXIES = []
+        assert list(doctor_pushpin.examine()) == []
