@@ -28,6 +28,7 @@ django_application = get_asgi_application()
 from integrations.live.admission import StreamAdmission  # noqa: E402
 from integrations.live.audience import audience  # noqa: E402
 from integrations.live.door import StreamDoor  # noqa: E402
+from integrations.live.grip_door import GripDoor, start_holding, stop_holding  # noqa: E402
 from integrations.live.listener import listener  # noqa: E402
 from integrations.live.stream import closing, start_hearing  # noqa: E402
 from integrations.live.watch import watch  # noqa: E402
@@ -40,7 +41,10 @@ if TYPE_CHECKING:
 
 SignalHandler: TypeAlias = Callable[[int, FrameType | None], Any]
 
-entrance = StreamDoor(StreamAdmission(django_application), headers=headers_of_every_answer())
+entrance = GripDoor(
+    StreamDoor(StreamAdmission(django_application), headers=headers_of_every_answer()),
+    headers=headers_of_every_answer(),
+)
 
 
 async def application(scope: Message, receive: Receive, send: Send) -> None:
@@ -57,6 +61,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
         if message["type"] == "lifespan.startup":
             _allow_many_files()
             start_hearing()
+            start_holding()
             web_report.start()
             _end_streams_on(signal.SIGTERM, signal.SIGINT)
             await send({"type": "lifespan.startup.complete"})
@@ -65,6 +70,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
             await watch.stop()
             await audience.stop()
             await sampler.stop()
+            await stop_holding()
             await asyncio.to_thread(web_report.stop)
             await send({"type": "lifespan.shutdown.complete"})
             return

@@ -37,7 +37,7 @@ from tests.sandbox_control import SandboxControl, SandboxOrganization
 from tests.stack import ALL, Stack
 
 # A leg of CI exists to run these; there a skip would be a hole that nobody sees.
-NEVER_SKIPPED_IN_CI = {"browser", "nginx", "postgres", "rabbitmq"}
+NEVER_SKIPPED_IN_CI = {"browser", "nginx", "postgres", "pushpin", "rabbitmq"}
 
 
 @pytest.hookimpl(trylast=True)

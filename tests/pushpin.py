@@ -6,11 +6,10 @@ stopped and started again on the same ports. Knows no Django.
 
 from __future__ import annotations
 
-import os
+import contextlib
 import re
 import secrets
 import shutil
-import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -21,7 +20,7 @@ import psutil
 from tests.processes import REPOSITORY, free_port, is_listening, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 IS_THERE: Final = shutil.which("pushpin") is not None
 START_TIMEOUT_S: Final = 20
@@ -29,9 +28,9 @@ CONFIGURATION: Final = REPOSITORY / "docs/deploy/pushpin.conf"
 
 
 class Pushpin:
-    """One Pushpin (runner, condure, proxy and handler) before the web processes at `routes`."""
+    """One Pushpin (runner, condure, proxy and handler) before web processes."""
 
-    def __init__(self, *, web_ports: list[int], settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
         """`settings` are put in the place of the configuration's own."""
         self.directory = Path(tempfile.mkdtemp(prefix="rollcall-pushpin-"))
         self.port, self.control_port = free_port(), free_port()
@@ -39,8 +38,6 @@ class Pushpin:
         self.url = f"http://127.0.0.1:{self.port}"
         self.control_url = f"http://127.0.0.1:{self.control_port}"
         self.grip_url = f"{self.control_url}?iss=rollcall&key={self.key}"
-        targets = " ".join(f"127.0.0.1:{port}" for port in web_ports)
-        (self.directory / "routes").write_text(f"* {targets}\n")
         changed = {
             "rundir": str(self.directory),
             "logdir": str(self.directory),
@@ -67,8 +64,12 @@ class Pushpin:
     def output(self) -> str:
         return (self.directory / "output").read_text(errors="replace")
 
-    def start(self) -> None:
+    def start(self, *, web_ports: Sequence[int] = ()) -> None:
+        """Start it before web processes; again before the same ones."""
         assert not self.is_running
+        if web_ports:
+            targets = " ".join(f"127.0.0.1:{port}" for port in web_ports)
+            (self.directory / "routes").write_text(f"* {targets}\n")
         with (self.directory / "output").open("ab") as output:
             self._runner = subprocess.Popen(
                 ["pushpin", f"--config={self.directory}/pushpin.conf"],
@@ -80,18 +81,12 @@ class Pushpin:
     def stop(self) -> None:
         """Have it go at once, with all that it holds."""
         if self._runner is not None:
-            os.killpg(self._runner.pid, signal.SIGKILL)
+            # Each of them is in a process group of its own.
+            for process in self.processes():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
             self._runner.wait()
             self._runner = None
-
-    def stall(self) -> None:
-        """Have it take connections and answer nobody, until `go_on`."""
-        assert self._runner is not None
-        os.killpg(self._runner.pid, signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        assert self._runner is not None
-        os.killpg(self._runner.pid, signal.SIGCONT)
 
     def remove(self) -> None:
         self.stop()

@@ -38,12 +38,14 @@ TYPE: Final = {"Content-Type": "text/event-stream"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
+class StreamRequest:
     """What a request for a stream says."""
 
     team_slug: str
     session_key: str
     given_id: str
+    # Whether a GRIP proxy handed it on, or somebody who claims to be one.
+    has_grip: bool
 
 
 class StreamDoor:
@@ -63,8 +65,9 @@ class StreamDoor:
         }
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        request = _read(scope)
-        if request is None:
+        request = read_request(scope)
+        # A Pushpin's is answered by live/grip_door.py where it is one of ours.
+        if request is None or request.has_grip:
             await self._application(scope, receive, send)
             return
         start_hearing()
@@ -85,7 +88,7 @@ class StreamDoor:
             await _stream(permit, last_id, receive, send)
 
 
-def _read(scope: Message) -> _Request | None:
+def read_request(scope: Message) -> StreamRequest | None:
     """Read a plain request for a team's stream, with Django's own eyes; None for any other."""
     if scope["type"] != "http" or scope["method"] != "GET" or scope.get("root_path"):
         return None
@@ -95,11 +98,12 @@ def _read(scope: Message) -> _Request | None:
     request = ASGIRequest(scope, io.BytesIO())
     is_redirected = settings.SECURE_SSL_REDIRECT and not request.is_secure()
     session_key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
-    if is_redirected or "Grip-Sig" in request.headers or not session_key:
+    if is_redirected or not session_key:
         return None
     try:
         request.get_host()
-        return _Request(match[1], session_key, given_id(request))
+        has_grip = "Grip-Sig" in request.headers
+        return StreamRequest(match[1], session_key, given_id(request), has_grip)
     except SuspiciousOperation:
         return None
 

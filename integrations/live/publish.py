@@ -28,6 +28,7 @@ from integrations.live.fragments import (
     repository_sync_event,
     roster_event,
 )
+from integrations.live.grip_publish import publish_to_pushpins
 from integrations.models import GitHubIntegration, SyncRun
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ def _publish(render: Callable[[], LiveEvent]) -> None:
             "committed_at_s": committed_at_s,
         }
     )
+    publish_to_pushpins(event)
 
 
 def _send(message: dict[str, object]) -> None:

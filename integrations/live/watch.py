@@ -48,7 +48,7 @@ class StreamWatch(ProcessTask):
                 channels = {viewer.channel for viewer in viewers}
                 session_keys = {viewer.session_key for viewer in viewers}
                 try:
-                    rows = await in_reading_thread(_read, channels, session_keys)
+                    rows = await in_reading_thread(read_rows, channels, session_keys)
                 except DatabaseFailure as exc:
                     logger.warning("streams not compared with rows", error=str(exc))
                 else:
@@ -56,7 +56,7 @@ class StreamWatch(ProcessTask):
 
 
 @dataclass(frozen=True)
-class _Rows:
+class Rows:
     """What the database says of everything that is streamed here."""
 
     # Each team's revision.
@@ -67,14 +67,15 @@ class _Rows:
     session_keys: set[str]
 
 
-def _read(channels: set[str], session_keys: set[str]) -> _Rows:
+def read_rows(channels: set[str], session_keys: set[str]) -> Rows:
+    """Read what streams of these channels and sessions stand on, in three queries."""
     team_ids = [team_id for team_id in map(team_id_of, channels) if team_id is not None]
     revisions = dict(Team.objects.filter(pk__in=team_ids).values_list("pk", "revision"))
     members = Membership.objects.filter(team__in=team_ids, user__is_active=True)
     live_sessions = Session.objects.filter(
         session_key__in=session_keys, expire_date__gt=timezone.now()
     )
-    return _Rows(
+    return Rows(
         revisions,
         {
             (team, user): password
@@ -84,7 +85,7 @@ def _read(channels: set[str], session_keys: set[str]) -> _Rows:
     )
 
 
-def _wake_where_needed(rows: _Rows, viewers: Iterable[Listening]) -> None:
+def _wake_where_needed(rows: Rows, viewers: Iterable[Listening]) -> None:
     """Have those read the rows who are behind; reading checks the permission as well."""
     for viewer in viewers:
         team_id = team_id_of(viewer.channel) or 0

@@ -13,7 +13,7 @@ from django.db import connection
 from django.utils import timezone
 from redis.exceptions import RedisError, ResponseError
 
-from integrations.ops import doctor_rabbitmq
+from integrations.ops import doctor_pushpin, doctor_rabbitmq
 from integrations.ops.findings import bad, good, warn
 from integrations.ops.health_checks import MigrationsCheck
 from integrations.ops.reachability import is_database_away
@@ -46,6 +46,7 @@ def examine() -> Iterator[Finding]:
     yield from _database()
     yield from _redis()
     yield from doctor_rabbitmq.examine()
+    yield from doctor_pushpin.examine()
 
 
 def clock_finding(subject: str, skew_s: float) -> Finding:

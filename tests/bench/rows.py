@@ -33,7 +33,7 @@ from tests.bench.members_page import members_page
 from tests.bench.memory import memory_of_a_sync
 from tests.bench.queues import QUEUES
 from tests.bench.scale import scale
-from tests.bench.streams import streams
+from tests.bench.streams import held_streams, streams
 from tests.bench.table import Row, Samples, percentile
 from tests.bench.viewers import admin_of, viewer
 from tests.bench.webhooks import webhook_to_client, webhooks
@@ -420,4 +420,5 @@ ALL = (
     scale,
     *QUEUES,
     streams,
+    held_streams,
 )

@@ -152,12 +152,12 @@ def _few_hear(crowd: CrowdControl, seat: Seat) -> list[float]:
     integration = GitHubIntegration.objects.get(team=seat.team)
     lags = []
     for number in range(ROUNDS):
-        lags += _lags(crowd, integration, count=FEW)
+        lags += lags_of(crowd, integration, count=FEW)
         crowd.ask("stay", seconds=0.05 + number % 7 * 0.03)
     return lags
 
 
-def _lags(crowd: CrowdControl, integration: GitHubIntegration, *, count: int) -> list[float]:
+def lags_of(crowd: CrowdControl, integration: GitHubIntegration, *, count: int) -> list[float]:
     """Start a run and end it: how long after the call each event was at the last, in seconds."""
     found = []
     run = None
@@ -203,7 +203,7 @@ def _one_large_team(web: Web, crowd: CrowdControl, teams: Teams) -> list[Row]:
     before, crowd_before = web.load(), crowd.ask("cost")
     lags: list[float] = []
     for _ in range(LARGE_ROUNDS):
-        lags += _lags(crowd, integration, count=LARGE)
+        lags += lags_of(crowd, integration, count=LARGE)
     cpu_s = (web.load().cpu_s - before.cpu_s) / len(lags)
     crowd_s = (crowd.ask("cost")["cpu_s"] - crowd_before["cpu_s"]) / len(lags)
     return [

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.bench.table import Row
 from tests.processes import REPOSITORY
+from tests.pushpin import IS_THERE
 
 if TYPE_CHECKING:
     from tests.bench.rows import Bench
@@ -28,9 +29,18 @@ ON_POSTGRES: Final = (
 
 def streams(bench: Bench) -> list[Row]:
     """Ten thousand open streams of one web process. The stack's own web is not used."""
+    return _measured("tests.bench.stream_figures")
+
+
+def held_streams(bench: Bench) -> list[Row]:
+    """Ten thousand streams that Pushpin holds before one web process, where Pushpin is there."""
+    return _measured("tests.bench.pushpin_figures") if IS_THERE else []
+
+
+def _measured(module: str) -> list[Row]:
     around = ON_POSTGRES if shutil.which("pg_virtualenv") else ()
     child = subprocess.run(
-        [*around, sys.executable, "-m", "tests.bench.streams_child"],
+        [*around, sys.executable, "-m", "tests.bench.streams_child", module],
         cwd=REPOSITORY,
         env={**os.environ, "BROKER_NAMESPACE": "bench-streams"},
         capture_output=True,

@@ -1,0 +1,72 @@
+"""GRIP, as Pushpin speaks it: who signed a request, and how we ask for a stream to be held.
+
+A web process answers a request with what moved and with instructions (headers that the viewer never
+sees); Pushpin then holds the connection, sends what is published to its channels (grip_publish.py),
+and asks for the next link now and then. https://pushpin.org/docs/protocols/grip/
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import TYPE_CHECKING, Final
+
+import jwt
+from django.conf import settings
+
+from integrations.live.grip_hold import bucket_of, link_token
+
+if TYPE_CHECKING:
+    from integrations.live.grip_hold import Hold
+
+ALGORITHM: Final = "HS256"
+# When a hold asks us again, in seconds: not all of them at once.
+RENEWAL_S: Final = (60, 90)
+# Where the rows hold more than one answer takes.
+SOON_S: Final = 1
+# As django-eventstream's own; sooner than proxies cut a silent connection.
+KEEP_ALIVE: Final = r": keep-alive\n\n; format=cstring; timeout=15"
+LAST: Final = re.compile(r"\s*([^;\s]+)\s*;\s*last-id=(\d+)\s*")
+
+
+def is_signed(signature: str) -> bool:
+    """Say whether one of our Pushpins signed it, and not too long ago."""
+    return any(
+        _is_signed_by(signature, issuer=proxy.issuer, key=proxy.key)
+        for proxy in settings.GRIP_PROXIES
+    )
+
+
+def _is_signed_by(signature: str, *, issuer: str, key: str) -> bool:
+    try:
+        jwt.decode(
+            signature,
+            key,
+            algorithms=[ALGORITHM],
+            issuer=issuer,
+            options={"require": ["exp", "iss"]},
+        )
+    except jwt.InvalidTokenError:
+        return False
+    return True
+
+
+def hold_headers(hold: Hold, *, sealed: str, sent_id: int, is_whole: bool) -> dict[str, str]:
+    """Return the instructions to hold a stream that was sent everything up to an id."""
+    link = f"/t/{hold.team_slug}/live/held/{link_token(sealed)}/"
+    renewal_s = random.randint(*RENEWAL_S) if is_whole else SOON_S
+    return {
+        "Grip-Hold": "stream",
+        "Grip-Channel": f"{hold.channel}; prev-id={sent_id}, {bucket_of(sealed)}",
+        "Grip-Link": f"<{link}>; rel=next; timeout={renewal_s}",
+        "Grip-Keep-Alive": KEEP_ALIVE,
+    }
+
+
+def last_sent_id(given: list[str], channel: str) -> int | None:
+    """Return the id up to which Pushpin sent a channel, by its headers `Grip-Last`."""
+    for text in given:
+        match = LAST.fullmatch(text)
+        if match and match[1] == channel:
+            return int(match[2])
+    return None
