@@ -34,7 +34,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
             logger.warning(
                 "fewer proxies than trusted", hops=len(hops), trusted=settings.TRUSTED_PROXY_COUNT
             )
-            peer = clean_client_ip(request.META.get("REMOTE_ADDR", ""))
+            peer: str | None = clean_client_ip(request.META.get("REMOTE_ADDR", ""))
             if peer:
                 return peer
         found: str = super().get_client_ip(request)

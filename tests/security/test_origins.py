@@ -122,7 +122,7 @@ class TestOverHttps:
         """Neither Origin nor Referer, as no browser sends a form over https: refused."""
         path, key = reverse("team_settings", args=[acme.slug]), session_of(alice)
 
-        def status(**headers: str) -> int:
+        def status(**headers: str | None) -> int:
             return production.submit(
                 path, {"team_name": "Mine"}, session_key=key, headers=headers
             ).status_code
@@ -133,8 +133,8 @@ class TestOverHttps:
             ("", own, 302), ("", foreign, 403), ("", "", 403), (f"http://{HOST}", own, 403),
             (f"https://{HOST}.{EVIL}", own, 403), (f"https://{HOST}:444", own, 403),
         ):  # fmt: skip
-            given = {"Referer": referer, **({"Origin": origin} if origin else {"Origin": None})}
-            assert status(**given) == expected, (origin, referer)
+            found = status(Referer=referer or None, Origin=origin or None)
+            assert found == expected, (origin, referer)
 
     def test_another_host_gets_nothing_and_one_line_in_the_log(
         self, production: ProductionWeb, acme: Team, alice: User
@@ -183,8 +183,7 @@ class TestMails:
         client.post(reverse("account_reset_password"), {"email": alice.email}, headers=sent)
         [message] = mail.outbox
         assert EVIL not in str(message.message())
-        assert re.search(r"^https://rollcall\.example/accounts/password/reset/key/", message.body,
-                         re.MULTILINE)  # fmt: skip
+        assert "https://rollcall.example/accounts/password/reset/key/" in message.body
         assert message.subject.startswith("[rollcall.example] ")
 
     def test_a_new_account_s(self, client: Client, settings: Any) -> None:

@@ -61,7 +61,7 @@ def change_password(client: Client) -> None:
 
 def reset_password(client: Client, user: User) -> None:
     client.post(reverse("account_reset_password"), {"email": user.email})
-    [path] = re.findall(r"(/accounts/password/reset/key/\S+)", mail.outbox[-1].body)
+    [path] = re.findall(r"(/accounts/password/reset/key/\S+)", str(mail.outbox[-1].body))
     form = client.get(path, follow=True)
     fields = {"password1": NEW_PASSWORD, "password2": NEW_PASSWORD}
     assert client.post(form.request["PATH_INFO"], fields).status_code == 302
@@ -150,7 +150,7 @@ class TestTheEnd:
 
     def test_a_link_for_a_new_password_is_good_once(self, client: Client, registered: User) -> None:
         reset_password(client, registered)
-        [path] = re.findall(r"(/accounts/password/reset/key/\S+)", mail.outbox[-1].body)
+        [path] = re.findall(r"(/accounts/password/reset/key/\S+)", str(mail.outbox[-1].body))
         again = Client().get(path, follow=True)
         assert 'name="password1"' not in again.content.decode()
 
