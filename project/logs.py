@@ -19,6 +19,8 @@ SHARED_PROCESSORS: Final[list[structlog.typing.Processor]] = [
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
+# Of what a stranger says, so much is kept: a name's 253 letters, and Django's words around it.
+PROBE_LENGTH: Final = 400
 
 
 def configure_logs(*, level: str, is_json: bool) -> dict[str, Any]:
@@ -37,12 +39,15 @@ def configure_logs(*, level: str, is_json: bool) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": _formatter(is_json=is_json)},
+        "filters": {"probe": {"()": "project.logs.AsOneWarning"}},
         "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["console"], "level": level},
         "loggers": {
             # Its own handlers would print what the root's prints.
             "django": {"handlers": [], "propagate": True},
             "django.request": {"level": "ERROR"},
+            # Anybody may name another host, and scanners do all day: no error of ours.
+            "django.security.DisallowedHost": {"filters": ["probe"]},
             "django_eventstream": {"level": "WARNING"},
             # Its caller is told, every few seconds, and needs no traceback.
             "health_check": {"level": "CRITICAL"},
@@ -56,6 +61,16 @@ def configure_logs(*, level: str, is_json: bool) -> dict[str, Any]:
             },
         },
     }
+
+
+class AsOneWarning(logging.Filter):
+    """Has what a stranger can cause stand in the log as one short line, without a traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg, record.args = record.getMessage()[:PROBE_LENGTH], ()
+        record.exc_info = None
+        return True
 
 
 def _formatter(*, is_json: bool) -> dict[str, Any]:

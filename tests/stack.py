@@ -51,7 +51,8 @@ class Stack:
             for name, command in {
                 "web": (
                     "-m", "uvicorn", "project.asgi:application", "--host", "127.0.0.1",
-                    "--port", str(self.port), "--timeout-graceful-shutdown", "2",
+                    "--port", str(self.port), "--no-proxy-headers",
+                    "--timeout-graceful-shutdown", "2",
                 ),
                 "worker": (
                     "manage.py", "rundramatiq", "--processes", "1", "--threads", "12",

@@ -19,6 +19,7 @@ from integrations.models import (
     Membership,
     OperatorAct,
     PausedQueue,
+    User,
 )
 from integrations.services.runs import start_run
 from integrations.services.switching import switch_member
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from django.db.models import Model
     from django.test import Client
 
-    from integrations.models import Team, User
+    from integrations.models import Team
 
 pytestmark = pytest.mark.django_db
 
@@ -130,6 +131,18 @@ def select(client: Client, *memberships: Membership) -> str:
     return response.content.decode()
 
 
+def switch_off(client: Client, person: User, **fields: str) -> str:
+    """Take "Active" from an account as an operator does, and return what the page says."""
+    at = {f"{name}_{part}": "" for name in ("last_login", "date_joined") for part in (0, 1)}
+    at |= {"date_joined_0": "2026-01-01", "date_joined_1": "10:00"}
+    address = reverse("admin:integrations_user_change", args=[person.pk])
+    return client.post(address, {"email": person.email, **at, **fields}).content.decode()
+
+
+def sign_in_is_possible(person: User) -> bool:
+    return User.objects.get(pk=person.pk).is_active
+
+
 class TestTheLastAdmin:
     """As on the team's own page: a team keeps somebody who can sign in and administers it."""
 
@@ -165,6 +178,40 @@ class TestTheLastAdmin:
             },
         )  # fmt: skip
         assert alice.memberships.get().is_admin
+
+    def test_is_not_switched_off(
+        self, admin_client: Client, acme: Team, alice: User, bob: User
+    ) -> None:
+        assert "is the last admin of Acme" in switch_off(admin_client, alice)
+        assert sign_in_is_possible(alice)
+        # Another one who can't sign in is none.
+        Membership.objects.filter(user=bob).update(role=TeamRole.ADMIN)
+        User.objects.filter(pk=bob.pk).update(is_active=False)
+        assert "is the last admin of Acme" in switch_off(admin_client, alice)
+        User.objects.filter(pk=bob.pk).update(is_active=True)
+        switch_off(admin_client, alice)
+        assert not sign_in_is_possible(alice)
+        assert "is the last admin of Acme" in switch_off(admin_client, bob)
+        # Who is off already can be changed, and who administers nothing can be switched off.
+        assert "is the last admin" not in switch_off(admin_client, alice, first_name="Al")
+        alice.refresh_from_db()
+        assert alice.first_name == "Al"
+
+    def test_is_not_deleted_with_the_account(
+        self, admin_client: Client, alice: User, bob: User
+    ) -> None:
+        address = reverse("admin:integrations_user_delete", args=[alice.pk])
+        response = admin_client.post(address, {"post": "yes"})
+        assert "Acme would have no admin" in response.content.decode()
+        both = {
+            "action": "delete_selected", "_selected_action": [alice.pk, bob.pk], "post": "yes",
+        }  # fmt: skip
+        Membership.objects.filter(user=bob).update(role=TeamRole.ADMIN)
+        response = admin_client.post(reverse("admin:integrations_user_changelist"), both)
+        assert "Acme would have no admin" in response.content.decode()
+        assert User.objects.filter(pk__in=[alice.pk, bob.pk]).count() == 2
+        admin_client.post(address, {"post": "yes"})
+        assert not User.objects.filter(pk=alice.pk).exists()
 
     def test_others_can_be_added(self, admin_client: Client, acme: Team, charlie: User) -> None:
         admin_client.post(

@@ -174,7 +174,7 @@ class GitHubClient:
             if raw.status not in _REDIRECTS or not location:
                 return _read_rest(raw)
             # What was asked for is part of the new address already.
-            url, params = urljoin(raw.url, location), {}
+            url, params = _joined(raw, location), {}
         raise UnexpectedAnswer("more redirects than make sense")
 
     def _headers(self) -> dict[str, str]:
@@ -231,8 +231,15 @@ def _next_url(raw: RawAnswer) -> str | None:
     """
     for link in parse_header_links(raw.headers.get("Link", "")):
         if link.get("rel") == "next" and link.get("url"):
-            return urljoin(raw.url, link["url"])
+            return _joined(raw, link["url"])
     return None
+
+
+def _joined(raw: RawAnswer, address: str) -> str:
+    try:
+        return urljoin(raw.url, address)
+    except ValueError as exc:
+        raise UnexpectedAnswer("an address that makes no sense", **facts_of(raw)) from exc
 
 
 def _hidden_organization_ids(raw: RawAnswer) -> tuple[int, ...]:

@@ -158,9 +158,20 @@ def _session() -> requests.Session:
     return own.session
 
 
+class _Session(requests.Session):
+    """Leaves a redirect to whoever asked.
+
+    `allow_redirects=False` still has requests prepare the next request: it reads the whole body,
+    without our limits, and fails with a bare ValueError on a Location that makes no sense.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
+
+
 def _new_session() -> requests.Session:
     """Make a session that carries nothing from one caller to the next but open connections."""
-    session = requests.Session()
+    session = _Session()
     # Neither a .netrc nor a proxy of the environment may replace or see a token.
     session.trust_env = False
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))

@@ -182,10 +182,12 @@ def notify_admins(credential_id: int) -> None:
         memberships__team=credential.team, memberships__role=TeamRole.ADMIN, is_active=True
     )
     context = {"credential": credential, "team": credential.team, "site_url": settings.SITE_URL}
+    subject = render_to_string("email/credential_revoked_subject.txt", context)
     # One message to all of them: it goes or it doesn't, so that one bad address does not have the
     # others written to again and again.
     send_mail(
-        render_to_string("email/credential_revoked_subject.txt", context).strip(),
+        # A team's name is no place for a header's end.
+        " ".join(subject.split()),
         render_to_string("email/credential_revoked.txt", context),
         None,
         list(admins.values_list("email", flat=True)),

@@ -21,7 +21,7 @@ from integrations.services import connection
 from integrations.services.people import remove_person
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 logger = structlog.get_logger(__name__)
 
@@ -90,6 +90,23 @@ def leave(team: Team, person: User) -> None:
         if membership is not None:
             _take_out(team, membership)
     logger.info("person left", team_id=team.pk, user_id=person.pk)
+
+
+def administered_alone(people: Iterable[User]) -> list[Team]:
+    """Return the teams that nobody who can sign in would administer without these people.
+
+    Takes the turns of their teams, so that within a transaction the answer stays true.
+    """
+    memberships = Membership.objects.filter(
+        user__in=people, role=TeamRole.ADMIN, user__is_active=True
+    )
+    leaving: dict[Team, list[Membership]] = {}
+    with transaction.atomic():
+        for team_id in sorted(set(memberships.values_list("team", flat=True))):
+            Team.objects.take_turn(team_id)
+        for membership in memberships.select_related("team"):
+            leaving.setdefault(membership.team, []).append(membership)
+        return [team for team, out in leaving.items() if not team.keeps_an_admin(without=out)]
 
 
 def delete(team: Team, *, by: User) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+import re
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from allauth.core import context
 from django import forms
@@ -19,6 +20,12 @@ from integrations.views.helpers import TeamRequest, integration_of, login_and_te
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
+# Control signs but for those that end a line, and what turns the direction of all that follows:
+# https://unicode.org/reports/tr9/#Directional_Formatting_Characters
+_UNSEEN: Final = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
+
 
 class TeamForm(forms.Form):
     """Name a new team."""
@@ -30,7 +37,11 @@ class TeamForm(forms.Form):
     )
 
     def clean_team_name(self) -> str:
-        return " ".join(str(self.cleaned_data["team_name"]).split())
+        """Keep it one line that reads as it is typed: it stands in mails to strangers."""
+        name = " ".join(_UNSEEN.sub("", str(self.cleaned_data["team_name"])).split())
+        if not name:
+            raise forms.ValidationError(self.fields["team_name"].error_messages["required"])
+        return name
 
 
 class TeamSignupForm(TeamForm):

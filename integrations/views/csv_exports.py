@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 CHUNK_SIZE: Final = 1000
 # What a spreadsheet takes for the beginning of a formula:
 # https://owasp.org/www-community/attacks/CSV_Injection
-FORMULA_SIGNS: Final = ("=", "+", "-", "@", "\t", "\r")
+# Also in the width of Chinese and Japanese letters, which some read as the plain ones.
+FORMULA_SIGNS: Final = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 BYTE_ORDER_MARK: Final = "\ufeff"  # Without it Excel takes UTF-8 for the machine's own encoding.
 
 MEMBER_COLUMNS: Final = (

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.processes import REPOSITORY
+from tests.security.production import web_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +56,12 @@ def without_environment(command: str) -> tuple[dict[str, str], str]:
         return {}, command
     given = [word for word in words[1:] if re.fullmatch(r"\w+=\w+", word)]
     return dict(word.split("=") for word in given), " ".join(words[1 + len(given) :])
+
+
+def test_the_web_process_leaves_the_proxy_s_headers_to_django() -> None:
+    """uvicorn would believe 127.0.0.1, whatever TRUSTED_PROXY_COUNT says."""
+    for command in (procfile()["web"], " ".join(web_command(1))):
+        assert "--no-proxy-headers" in command.split()
 
 
 class TestUnits:

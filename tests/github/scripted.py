@@ -101,7 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._write(line, github.closing)
 
-    do_POST = do_DELETE = do_GET
+    do_POST = do_PATCH = do_DELETE = do_GET
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Say nothing."""

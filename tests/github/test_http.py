@@ -12,6 +12,7 @@ import pytest
 
 from integrations.github.errors import (
     BadCredentials,
+    GitHubError,
     NotFound,
     Unavailable,
     UnexpectedAnswer,
@@ -182,6 +183,26 @@ class TestRedirects:
         github.answers(status=302)
         with pytest.raises(UnexpectedAnswer):
             client.get("/user")
+
+    def test_what_comes_with_one_is_bounded_as_well(
+        self, github: ScriptedGitHub, client: GitHubClient
+    ) -> None:
+        bomb = gzip.compress(b" " * (BODY_SIZE_MAX + 1))
+        headers = {"Content-Encoding": "gzip", "Location": "/api/v3/user"}
+        github.answers(bomb, status=302, headers=headers)
+        with pytest.raises(UnexpectedAnswer, match="beyond all measure"):
+            client.get("/user")
+        assert len(github.asked) == 1
+
+    @pytest.mark.parametrize("address", ["http://[x/", "http://127.0.0.1:x/", "\\"])
+    def test_one_that_makes_no_sense_is_unexpected(
+        self, github: ScriptedGitHub, client: GitHubClient, address: str
+    ) -> None:
+        for headers in ({"Location": address}, {"Link": f'<{address}>; rel="next"'}):
+            status = 302 if "Location" in headers else 200
+            github.answers([], status=status, headers=headers)
+            with pytest.raises(GitHubError):
+                list(client.pages("/user/orgs"))
 
     def test_graphql_follows_none(self, github: ScriptedGitHub, client: GitHubClient) -> None:
         github.answers(status=302, headers={"Location": "/api/graphql"})

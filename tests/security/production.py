@@ -90,11 +90,13 @@ class ProductionWeb:
         user: User | None = None,
         host: str = HOST,
         scheme: str = "https",
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | None] | None = None,
         **body: Any,
     ) -> requests.Response:
         """Ask as the proxy does, signed in as the user; follow nothing."""
-        sent = {"Host": host, "X-Forwarded-Proto": scheme, "X-Forwarded-For": "192.0.2.7"}
+        sent: dict[str, str | None] = {
+            "Host": host, "X-Forwarded-Proto": scheme, "X-Forwarded-For": "192.0.2.7",
+        }  # fmt: skip
         if user is not None:
             sent["Cookie"] = f"{SESSION_COOKIE}={session_of(user)}"
         sent.update(headers or {})
@@ -110,7 +112,7 @@ class ProductionWeb:
         *,
         user: User | None = None,
         session_key: str = "",
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | None] | None = None,
         **asked: Any,
     ) -> requests.Response:
         """Send a form as a page of ours does, as the user or in a session that there is."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from allauth.account.adapter import get_adapter
 from django.conf import settings
 from django.core.cache.backends.locmem import LocMemCache
 from django.urls import reverse
@@ -16,7 +17,7 @@ from tests.factories import PASSWORD
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from django.test import Client
+    from django.test import Client, RequestFactory
 
     from integrations.models import User
     from tests.processes import Valkey
@@ -70,6 +71,40 @@ class TestTheCache:
         one = a_process()
         one.set("attempts", [1], 60)
         assert one.get("attempts") == [1]
+
+
+@pytest.mark.django_db
+class TestBehindProxies:
+    """Failures are counted by address: which one that is, no client may say."""
+
+    @pytest.mark.parametrize(
+        ("given", "counted"),
+        [
+            (None, "192.0.2.1"),
+            ("", "192.0.2.1"),
+            # Past one of the two proxies: whoever opened the connection.
+            ("198.51.100.7", "192.0.2.1"),
+            ("198.51.100.7, 192.0.2.8", "198.51.100.7"),
+            ("203.0.113.9, 198.51.100.7, 192.0.2.8", "198.51.100.7"),
+        ],
+    )
+    def test_the_address_is_the_one_before_ours(
+        self, given: str | None, counted: str, settings: Any, rf: RequestFactory
+    ) -> None:
+        settings.TRUSTED_PROXY_COUNT = settings.ALLAUTH_TRUSTED_PROXY_COUNT = 2
+        sent = {} if given is None else {"X-Forwarded-For": given}
+        request = rf.get("/", headers=sent, REMOTE_ADDR="192.0.2.1")
+        assert get_adapter(request).get_client_ip(request) == counted
+
+    def test_a_chain_too_short_is_no_error_and_one_line_in_the_log(
+        self, client: Client, alice: User, settings: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        settings.TRUSTED_PROXY_COUNT = settings.ALLAUTH_TRUSTED_PROXY_COUNT = 2
+        fields = {"login": alice.email, "password": PASSWORD}
+        sent = {"X-Forwarded-For": "198.51.100.7"}
+        assert client.post(reverse("account_login"), fields, headers=sent).status_code == 302
+        said = [line for line in caplog.records if "fewer proxies" in str(line.msg)]
+        assert {line.levelname for line in said} == {"WARNING"}
 
 
 @pytest.mark.django_db

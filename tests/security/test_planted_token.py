@@ -136,15 +136,14 @@ def planted(
         "METRICS_TOKEN": METRICS_TOKEN, "EMAIL_URL": f"filemail:///{mails}",
     }  # fmt: skip
     web = ProductionWeb.on_test_database(log_dir=tmp_path, static_root=static_root, **more)
-    own = {
-        "log_dir": tmp_path,
-        "environment": {**environment(static_root), "DATABASE_URL": database_url(), **more},
-    }
+    surrounding = {**environment(static_root), "DATABASE_URL": database_url(), **more}
     worker = Process(
         "manage.py", "rundramatiq", "--processes", "1", "--threads", "4", "--skip-logging",
-        name="worker", **own,
+        name="worker", log_dir=tmp_path, environment=surrounding,
     )  # fmt: skip
-    scheduler = Process("manage.py", "run_scheduler", name="scheduler", **own)
+    scheduler = Process(
+        "manage.py", "run_scheduler", name="scheduler", log_dir=tmp_path, environment=surrounding
+    )
     processes = (web.process, worker, scheduler)
     try:
         for process in processes:

@@ -125,6 +125,8 @@ class LocalStack:
         binaries = str(Path(sys.executable).parent)
         return {
             "DATABASE_URL": f"sqlite:///{self.directory / 'rollcall.sqlite3'}",
+            # Where mails lead, which need not be where the port was free.
+            "SITE_URL": f"http://{HOST}:{self.web_port}",
             **os.environ,
             "PATH": os.pathsep.join([binaries, os.environ.get("PATH", os.defpath)]),
             "PYTHONUNBUFFERED": "1",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.contrib.auth.admin import UserAdmin
 
+from integrations.admin import people  # noqa: F401 (registers)
 from integrations.models import (
     DeliverySearch,
     GitHubIntegration,
@@ -14,7 +14,6 @@ from integrations.models import (
     InstallationRequest,
     IntegrationCredential,
     MemberChange,
-    Membership,
     MessageAttempt,
     OperatorAct,
     OrganizationInvitation,
@@ -27,19 +26,15 @@ from integrations.models import (
     SavedMemberFilter,
     StatusTransition,
     SyncRun,
-    Team,
     TeamInvitation,
     TeamMember,
     TrackedRepository,
-    User,
     VerifiedEmail,
     WebhookDelivery,
     WebhookInbox,
 )
-from integrations.services import team_people
 
 if TYPE_CHECKING:
-    from django.db.models import QuerySet
     from django.http import HttpRequest
 
 
@@ -51,76 +46,6 @@ class ReadOnlyAdmin(admin.ModelAdmin[Any]):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
-
-
-class MembershipInline(admin.TabularInline[Membership, Team]):
-    model = Membership
-    extra = 0
-    # Taking somebody out goes through MembershipAdmin, which closes their streams.
-    can_delete = False
-    autocomplete_fields = ["user"]
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
-@admin.register(User)
-class PersonAdmin(UserAdmin[User]):
-    ordering = ["email"]
-    list_display = ["email", "first_name", "last_name", "is_staff", "date_joined"]
-    search_fields = ["email", "first_name", "last_name"]
-    fieldsets = [
-        (None, {"fields": ["email", "password"]}),
-        ("Person", {"fields": ["first_name", "last_name"]}),
-        (
-            "Permissions",
-            {"fields": ["is_active", "is_staff", "is_superuser", "groups", "user_permissions"]},
-        ),
-        ("Dates", {"fields": ["last_login", "date_joined"]}),
-    ]
-    add_fieldsets = [(None, {"classes": ["wide"], "fields": ["email", "password1", "password2"]})]
-
-
-@admin.register(Team)
-class TeamAdmin(admin.ModelAdmin[Team]):
-    list_display = ["name", "slug", "created_at"]
-    search_fields = ["name", "slug"]
-    inlines = [MembershipInline]
-
-
-@admin.register(Membership)
-class MembershipAdmin(admin.ModelAdmin[Membership]):
-    list_display = ["team", "user", "role", "created_at"]
-    list_filter = ["role"]
-    list_select_related = ["team", "user"]
-    autocomplete_fields = ["team", "user"]
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        # Roles change on the team's own page, which keeps an admin in it.
-        return [] if obj is None else ["team", "user", "role"]
-
-    def get_deleted_objects(
-        self, objs: Any, request: HttpRequest
-    ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
-        """Hold back whoever can't go without leaving a team with no admin."""
-        deleted, counts, missing, protected = super().get_deleted_objects(objs, request)
-        leaving: dict[int, list[Membership]] = {}
-        for membership in objs:
-            leaving.setdefault(membership.team_id, []).append(membership)
-        held = [
-            f"{one.user} is the last admin of {one.team}"
-            for of_team in leaving.values()
-            for one in of_team
-            if one.is_admin and not one.team.keeps_an_admin(without=of_team)
-        ]
-        return deleted, counts, missing, [*protected, *held]
-
-    def delete_model(self, request: HttpRequest, obj: Membership) -> None:
-        team_people.leave(obj.team, obj.user)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Membership]) -> None:
-        for membership in queryset.select_related("team", "user"):
-            team_people.leave(membership.team, membership.user)
 
 
 @admin.register(TeamInvitation)
