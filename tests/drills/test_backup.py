@@ -22,6 +22,7 @@ from tests.drills.harness import (
     marks,
     message_of,
     now,
+    slow_down,
 )
 from tests.processes import wait_until
 from tests.stack import Stack
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.drills.harness import Drill
-    from tests.kills import Site
 
 pytestmark = marks("web", "worker", "scheduler")
 
@@ -47,11 +47,6 @@ def elsewhere(transactional_db: None, tmp_path: Path) -> Iterator[str]:
     """The address of a new place: a database without a table."""
     with empty_database(tmp_path) as url:
         yield url
-
-
-def slow_down(sites: list[Site], latency_ms: float) -> None:
-    for site in sites:
-        site.organization.slow_down(latency_ms)
 
 
 def run(*command: str) -> float:
