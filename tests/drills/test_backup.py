@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import time
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.management import call_command
@@ -56,6 +57,14 @@ def run(*command: str) -> float:
     return round(time.monotonic() - begun_s, 1)
 
 
+def backed_up(path: Path, runs: Any) -> tuple[float, dict[int, range]]:
+    """Back up; return how long that took, and the pages that each run may have in the backup."""
+    before = dict(runs.values_list("pk", "page_count"))
+    took_s = run("backup", str(path))
+    by_then = dict(runs.values_list("pk", "page_count"))
+    return took_s, {pk: range(count, by_then[pk] + 1) for pk, count in before.items()}
+
+
 def test_a_backup_under_syncs_goes_on_in_a_new_place(
     drill: Drill, elsewhere: str, tmp_path: Path
 ) -> None:
@@ -66,9 +75,7 @@ def test_a_backup_under_syncs_goes_on_in_a_new_place(
     for site in sites:
         site.start()
     drill.wait_for_pages()
-    before = dict(drill.runs.values_list("pk", "page_count"))
-    took = {"s to back up": run("backup", str(path))}
-    by_then = dict(drill.runs.values_list("pk", "page_count"))
+    backup_s, expected = backed_up(path, drill.runs)
     slow_down(sites, LATENCY_MS)
     # The product goes on: every run ends, others begin, and pages show it.
     lost = [drill.site().start() for _ in range(LATER)]
@@ -76,37 +83,34 @@ def test_a_backup_under_syncs_goes_on_in_a_new_place(
     drill.stack.stop()
     drill.sites = sites
 
-    with on_database(elsewhere, migrates=False):
-        took["s to restore"] = run("restore", str(path))
+    with on_database(elsewhere, migrates=False), ExitStack() as cleanup:
+        took: dict[str, Any] = {"s to back up": backup_s, "s to restore": run("restore", str(path))}
         pages = dict(SyncRun.objects.values_list("pk", "page_count"))
         # All of it, as of an instant of the backup; whoever began later is not there.
-        assert pages.keys() == before.keys()
-        assert all(before[pk] <= count <= by_then[pk] for pk, count in pages.items())
+        assert pages.keys() == expected.keys()
+        assert all(count in expected[pk] for pk, count in pages.items())
         under_way = SyncRun.objects.active().count()
         assert under_way
         letters = [enqueue(message_of(run_)).message_id for run_ in lost]
         # At the same address, where the open pages look for it.
-        after = Stack(
-            log_dir=tmp_path, valkey=drill.valkey, database=elsewhere, port=drill.stack.port
+        port = drill.stack.port
+        after = Stack(log_dir=tmp_path, valkey=drill.valkey, database=elsewhere, port=port)
+        cleanup.callback(after.stop)
+        after.start()
+        started_at = now()
+        ended = MessageAttempt.objects.filter(message_id__in=letters)
+        wait_until(lambda: ended.count() == LATER, what="the messages of what is not there")
+        drill.finish(
+            "restored in a new place",
+            since=started_at,
+            within_s=OVER_WITHIN_AFTER_DEATH_S,
+            # GitHub was asked for the pages after the backup by the product of before as well.
+            doubled=lambda: sum(drill._was_doubled(site) for site in sites),
+            under_way=under_way,
+            messages_of_nothing=LATER,
+            dead=dead_count(),
+            **took,
         )
-        try:
-            after.start()
-            started_at = now()
-            ended = MessageAttempt.objects.filter(message_id__in=letters)
-            wait_until(lambda: ended.count() == LATER, what="the messages of what is not there")
-            drill.finish(
-                "restored in a new place",
-                since=started_at,
-                within_s=OVER_WITHIN_AFTER_DEATH_S,
-                # GitHub was asked for the pages after the backup by the product of before as well.
-                doubled=lambda: sum(drill._was_doubled(site) for site in sites),
-                under_way=under_way,
-                **took,
-                messages_of_nothing=LATER,
-                dead=dead_count(),
-            )
-            audience.wait_open(times=2)
-        finally:
-            after.stop()
+        audience.wait_open(times=2)
         assert set(ended.values_list("outcome", flat=True)) == {MessageOutcome.DONE}
         assert dead_count() == 0

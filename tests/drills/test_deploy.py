@@ -140,74 +140,97 @@ class Clicks:
         return count
 
 
+class Deployment:
+    """Old and new processes, and everybody who looks on while the one takes the other's place."""
+
+    def __init__(self, drill: Drill, database: str, tmp_path: Path, cleanup: ExitStack) -> None:
+        self.drill, self.database = drill, database
+        self.place = new_code.make(tmp_path / "release")
+        (log_dir := tmp_path / "successor").mkdir()
+        self.old = drill.stack
+        self.new = Stack(log_dir=log_dir, valkey=drill.valkey, database=database, root=self.place)
+        cleanup.callback(self.new.stop)
+        self.balancer = Balancer([self.old.port])
+        cleanup.callback(self.balancer.close)
+        # People know one address.
+        self.old.url = self.balancer.url
+        self.clicks = Clicks(drill)
+        self.sites = [drill.site(size=4 * SIZE) for _ in range(2 * SITES)]
+        self.audience = drill.watch(self.sites, each=4 if IS_FULL else 1)
+        self.reader = Reader(drill, self.balancer.url)
+        cleanup.callback(self.reader.stop)
+
+    def load(self) -> None:
+        """Put the old code to work, also with messages that only the new one could have sent."""
+        slow_down(self.sites, SLOW_MS)
+        for site in self.sites[:SITES]:
+            site.start()
+        self.drill.wait_for_pages()
+        self.clicks.phase()
+        enqueue(message_of(self.drill.unsent_run(), actor_name="sync_members_task"))
+        enqueue(message_of(self.drill.unsent_run(), options={"release": "new"}))
+
+    def migrate(self) -> None:
+        self.clicks.phase()
+        new_code.migrate(self.place, database=self.database)
+
+    def work_side_by_side(self) -> None:
+        self.new.start()
+        self.balancer.ports = [self.old.port, self.new.port]
+        for answer in self.clicks.phase():
+            answer.result()
+        for site in self.sites[SITES:]:
+            site.start()
+
+    def hand_over(self) -> int:
+        """Have the old code be asked by nobody, and go; return how many syncs it left."""
+        self.balancer.ports = [self.new.port]
+        self.clicks.phase()
+        left: int = self.drill.runs.active().count()
+        for name in ("scheduler", "worker", "web"):
+            # In order: uvicorn ends by the very signal, once it has done what it had to.
+            assert self.old[name].stop() in (0, -signal.SIGTERM), name
+        slow_down(self.sites, LATENCY_MS)
+        self.audience.wait_open(times=2)
+        return left
+
+    def check(self) -> None:
+        """Nobody met an error, and both codes did their part."""
+        self.reader.stop()
+        assert set(self.reader.statuses) == {200}
+        statuses = {status for viewer in self.audience.viewers for status in viewer.statuses}
+        assert statuses == {200}
+        assert self.clicks.answered() == 4 * CLICKS_A_PHASE
+        begun = new_code.runs_by_release()
+        assert begun["new"] >= CLICKS_A_PHASE
+        assert begun[None] >= SITES + CLICKS_A_PHASE
+        said = [stack[name].output for stack in (self.old, self.new) for name in ALL]
+        assert [text for text in said if BROKEN.search(text)] == []
+
+
 def test_a_release_with_a_migration_loses_nothing(
     drill: Drill, database: str, tmp_path: Path
 ) -> None:
-    place = new_code.make(tmp_path / "release")
-    (log_dir := tmp_path / "successor").mkdir()
-    old = drill.stack
-    new = Stack(log_dir=log_dir, valkey=drill.valkey, database=database, root=place)
     with ExitStack() as cleanup:
-        balancer = Balancer([old.port])
-        cleanup.callback(balancer.close)
-        cleanup.callback(new.stop)
-        # People know one address.
-        old.url = balancer.url
-        clicks = Clicks(drill)
-        sites = [drill.site(size=4 * SIZE) for _ in range(2 * SITES)]
-        audience = drill.watch(sites, each=4 if IS_FULL else 1)
-        slow_down(sites, SLOW_MS)
-        for site in sites[:SITES]:
-            site.start()
-        drill.wait_for_pages()
-        reader = Reader(drill, balancer.url)
-        cleanup.callback(reader.stop)
-
-        # The old code, and messages that only the new one could have sent.
-        clicks.phase()
-        enqueue(message_of(drill.unsent_run(), actor_name="sync_members_task"))
-        enqueue(message_of(drill.unsent_run(), options={"release": "new"}))
+        deployment = Deployment(drill, database, tmp_path, cleanup)
+        deployment.load()
         # The old code goes on with the new tables.
-        clicks.phase()
-        new_code.migrate(place, database=database)
-        # Both, side by side.
-        new.start()
-        balancer.ports = [old.port, new.port]
-        for answer in clicks.phase():
-            answer.result()
-        for site in sites[SITES:]:
-            site.start()
-        # The old code is asked by nobody any more, and goes.
-        balancer.ports = [new.port]
-        clicks.phase()
-        handed_over = drill.runs.active().count()
-        for name in ("scheduler", "worker", "web"):
-            # In order: uvicorn ends by the very signal, once it has done what it had to.
-            assert old[name].stop() in (0, -signal.SIGTERM), name
+        deployment.migrate()
+        deployment.work_side_by_side()
+        left = deployment.hand_over()
         deployed_at = now()
-        slow_down(sites, LATENCY_MS)
-        audience.wait_open(times=2)
-        answered = clicks.answered()
+        assert left
+        answered = deployment.clicks.answered()
         wait_until(lambda: dead_count() == 1)
         drill.finish(
             "a release with a migration",
             since=deployed_at,
             within_s=OVER_WITHIN_AFTER_DEATH_S,
             cuts_allowed=3,
-            handed_over=handed_over,
+            handed_over=left,
             clicks=answered,
             begun_by_new_code=new_code.runs_by_release().get("new", 0),
-            pages=len(reader.statuses),
+            pages=len(deployment.reader.statuses),
             dead=dead_count(),
         )
-        reader.stop()
-        said = [stack[name].output for stack in (old, new) for name in ALL]
-    assert handed_over
-    assert answered == 4 * CLICKS_A_PHASE
-    assert set(reader.statuses) == {200}
-    assert {status for viewer in audience.viewers for status in viewer.statuses} == {200}
-    begun = new_code.runs_by_release()
-    # Half of the third phase's clicks, and all of the fourth's, met the new code.
-    assert begun["new"] >= CLICKS_A_PHASE
-    assert begun[None] >= SITES + CLICKS_A_PHASE
-    assert [text for text in said if BROKEN.search(text)] == []
+        deployment.check()
