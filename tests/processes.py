@@ -109,11 +109,16 @@ class Process:
         log_dir: Path,
         environment: Mapping[str, str],
         is_forked: bool = False,
+        root: Path = REPOSITORY,
     ) -> None:
-        """`is_forked`: from a process that has loaded the product; tests/preloaded.py."""
+        """`is_forked`: from a process that has loaded the product; tests/preloaded.py.
+
+        `root`: the folder of the code that it runs.
+        """
         self.name = name
         self._command = command
         self._is_forked = is_forked
+        self._root = root
         self._log_path = log_dir / f"{name}.log"
         self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", **environment}
         self._running: subprocess.Popen[bytes] | Forked | None = None
@@ -143,7 +148,7 @@ class Process:
         with self._log_path.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, *self._command],
-                cwd=REPOSITORY,
+                cwd=self._root,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import connection
 from django.test import Client
 
-from tests.processes import Process, Valkey, free_port, is_listening
+from tests.processes import REPOSITORY, Process, Valkey, free_port, is_listening
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,10 +31,18 @@ class Stack:
     """The processes by name; each can be stopped, killed and started again."""
 
     def __init__(
-        self, *, log_dir: Path, valkey: Valkey, database: str = "", is_forked: bool = False
+        self,
+        *,
+        log_dir: Path,
+        valkey: Valkey,
+        database: str = "",
+        is_forked: bool = False,
+        port: int = 0,
+        root: Path = REPOSITORY,
     ) -> None:
+        """`root` is the folder of the code; web listens at `port`, or at one that is free."""
         self.valkey = valkey
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         environment = {
             "DATABASE_URL": database or database_url(),
@@ -46,7 +54,12 @@ class Stack:
         }
         self._processes = {
             name: Process(
-                *command, name=name, log_dir=log_dir, environment=environment, is_forked=is_forked
+                *command,
+                name=name,
+                log_dir=log_dir,
+                environment=environment,
+                is_forked=is_forked,
+                root=root,
             )
             for name, command in {
                 "web": (

@@ -98,6 +98,13 @@ class TestUnits:
         assert found["ProtectSystem"] == ["strict"]
         assert found["CapabilityBoundingSet"] == [""]
 
+    def test_the_backup_may_write_where_it_writes(self) -> None:
+        unit = settings_of(DEPLOY / "systemd" / "rollcall-backup.service")
+        [place] = unit["ReadWritePaths"]
+        assert unit["ExecStart"] == [f"{PLACE}/.venv/bin/python manage.py backup {place}/"]
+        assert f" {place} " in unit["ExecStartPost"][0]
+        assert (DEPLOY / "systemd" / "rollcall-backup.timer").exists()
+
     def test_the_target_wants_each_of_them(self) -> None:
         wanted = " ".join(settings_of(DEPLOY / "systemd" / "rollcall.target")["Wants"]).split()
         assert {re.sub(r"@\w+", "@", name) for name in wanted} >= set(SERVICES.values())

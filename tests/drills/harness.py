@@ -28,7 +28,7 @@ from tests.kills import Site
 from tests.processes import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from dramatiq import Message
@@ -254,6 +254,12 @@ def enqueue(message: Message[Any], *, delay_ms: int | None = None) -> Message[An
 def dead_count() -> int:
     with redis.Redis.from_url(settings.BROKER_REDIS_URL) as client:
         return int(client.zcard(f"{settings.BROKER_NAMESPACE}:{QUEUE}.XQ"))
+
+
+def slow_down(sites: Iterable[Site], latency_ms: float) -> None:
+    """Have GitHub take so long for each answer about these, from now on."""
+    for site in sites:
+        site.organization.slow_down(latency_ms)
 
 
 def pass_time(seconds: float) -> None:

@@ -45,6 +45,8 @@ class Viewer:
         team.refresh_from_db()
         self.team_id = team.pk
         self.opened_count = 0
+        # What each asking for the stream was answered with.
+        self.statuses: list[int] = []
         # (state, revision) of the card that the page shows: at first as it was rendered.
         card = MemberSyncCard.of(team.github)
         self.card = (card.state, card.revision)
@@ -78,6 +80,7 @@ class Viewer:
             except requests.RequestException:
                 client = None
             if client is not None:
+                self.statuses.append(client.status)
                 self._client = client
                 self._follow(client)
             self._is_over.wait(PAUSE_S)
