@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from integrations.ops import github, pausing, queues, rates, runs
 from integrations.ops.figures import ProcessFigures, QueueFigures, RunningMessage, Snapshot
 from integrations.ops.problems import problems_of
-from integrations.ops.reachability import is_database_away
+from integrations.ops.reachability import briefly, is_database_away
 from integrations.rabbitmq.broker import quorum_broker
 from integrations.telemetry import processes
 from integrations.telemetry.counters import MINUTE, read_latest
@@ -66,6 +66,7 @@ class _FromRows:
     paused_by: dict[str, str]
 
 
+@briefly()
 def take() -> Snapshot:
     """Look at everything once. Never raises; takes about two seconds when all is away."""
     begun_s, now = time.monotonic(), timezone.now()
