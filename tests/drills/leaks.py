@@ -41,11 +41,9 @@ class Growth:
     def is_leak(self) -> bool:
         return self.per_thousand > self.bound
 
-    def __str__(self) -> str:
-        return (
-            f"{self.owner} {self.kind}: {self.first:g} to {self.last:g}, "
-            f"{self.per_thousand:+.2f} per {PER_UNITS} (bound {self.bound:g})"
-        )
+    def cell(self) -> str:
+        """Return it as a cell of the table: from, to, and for each thousand units of what bound."""
+        return f"{self.first:.0f}-{self.last:.0f} ({self.per_thousand:+.1f} of {self.bound:g})"
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:

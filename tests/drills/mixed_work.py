@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
@@ -66,7 +68,10 @@ class MixedWork:
     def __init__(self, drill: Drill, sites: list[Site], random: Random) -> None:
         self._drill, self._sites, self._random = drill, sites, random
         self._url = drill.stack.url
-        self.unit_count = 0
+        self.unit_count = self.doubled_count = 0
+        # Of each round: how long what it led to went on after its last act.
+        self.settled_s: list[float] = []
+        self.counts: dict[str, int] = Counter()
         self._admins = {
             site.integration.pk: self._session_of(admin_of(site.integration.team)) for site in sites
         }
@@ -83,8 +88,28 @@ class MixedWork:
         with ThreadPoolExecutor(HANDS) as hands:
             for done in [hands.submit(act) for act in acts]:
                 done.result()
-        self.unit_count += len(acts)
+        done_s = time.monotonic()
         wait_until(self._is_quiet, timeout_s=60, what="the end of a round's work")
+        self.settled_s.append(time.monotonic() - done_s)
+        self._count(acts)
+
+    def _count(self, acts: list[Act]) -> None:
+        """Count what was done, and what of it was written down more often than it happened."""
+        self.unit_count += len(acts)
+        delivered_count = WebhookDelivery.objects.count()
+        failed_count = WebhookDelivery.objects.filter(status=DeliveryStatus.FAILED).count()
+        self.doubled_count += delivered_count - len(WEBHOOKS) * len(self._sites)
+        self.counts["deliveries"] += delivered_count
+        self.counts["deliveries failed"] += failed_count
+        self.counts["rows of messages"] += MessageAttempt.objects.count()
+        self.counts["rows of changes"] += MemberChange.objects.count()
+
+    def untrue_rosters(self) -> list[Site]:
+        """Read every organisation once more; return those whose roster is not GitHub's list."""
+        for site in self._sites:
+            self._click(site)
+        wait_until(self._is_quiet, timeout_s=60, what="the last reads")
+        return [site for site in self._sites if site.roster() != site.truth()]
 
     def forget_history(self) -> None:
         """Let all history be too old, and return once the ticker has forgotten it."""

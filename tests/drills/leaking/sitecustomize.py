@@ -1,7 +1,7 @@
 """A process that leaks, for the drill that proves that a leak is found.
 
 Python imports this at its start when the folder is on PYTHONPATH. After each request the process
-keeps what DRILL_LEAK names, separated by commas: a file, a thread, 20 KiB, a connection of Redis.
+keeps what DRILL_LEAK names, separated by commas: a file, a thread, 256 KiB, a connection of Redis.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def _leak(**_: Any) -> None:
     if "files" in KINDS:
         _kept.append(open(os.devnull))  # noqa: SIM115
     if "memory" in KINDS:
-        _kept.append(os.urandom(20 * 1024))
+        _kept.append(os.urandom(256 * 1024))
     if "threads" in KINDS:
         threading.Thread(target=threading.Event().wait, daemon=True).start()
     if "clients" in KINDS:
