@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.backends.postgresql import base
 
 from project.postgresql.patience import patience_s
+from project.query_log import WithoutQueryLog
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -32,7 +33,7 @@ class HurriedPool:
         return getattr(self._pool, name)
 
 
-class DatabaseWrapper(base.DatabaseWrapper):
+class DatabaseWrapper(WithoutQueryLog, base.DatabaseWrapper):
     @property
     def pool(self) -> Any:
         pool, within_s = super().pool, patience_s.get()
