@@ -43,11 +43,11 @@ READINGS_AT_LEAST: Final = 3
 # What each thousand units of work (a request, a delivery, a stream) may leave behind. Three rounds
 # of the short form are half warm-up: it finds what every request or delivery leaves, no less.
 FULL_BOUNDS: Final = {
-    MEMORY: 256, FILES: 1, THREADS: 0.5, CONNECTIONS: 1, REDIS_KEYS: 10, REDIS_MEMORY: 64, ROWS: 0,
+    MEMORY: 1024, FILES: 2, THREADS: 1, CONNECTIONS: 2, REDIS_KEYS: 10, REDIS_MEMORY: 64, ROWS: 1,
 }  # fmt: skip
 SHORT_BOUNDS: Final = {
     MEMORY: 128 * 1024, FILES: 100, THREADS: 100, CONNECTIONS: 100, REDIS_KEYS: 300,
-    REDIS_MEMORY: 4096, ROWS: 0,
+    REDIS_MEMORY: 4096, ROWS: 80,
 }  # fmt: skip
 BOUNDS: Final = FULL_BOUNDS if IS_FULL else SHORT_BOUNDS
 
