@@ -72,7 +72,11 @@ class Stack:
                     "--skip-logging", "--worker-shutdown-timeout", "5000",
                 ),
                 "scheduler": ("manage.py", "run_scheduler"),
-                # Started by name only: any number of tickers may run side by side.
+                # Started by name only: any number may run side by side.
+                "worker-2": (
+                    "manage.py", "rundramatiq", "--processes", "1", "--threads", "12",
+                    "--skip-logging", "--worker-shutdown-timeout", "5000",
+                ),
                 "scheduler-2": ("manage.py", "run_scheduler"),
                 "scheduler-3": ("manage.py", "run_scheduler"),
             }.items()
@@ -111,7 +115,8 @@ class Stack:
     def _is_ready(self, process: Process, said_before: int) -> bool:
         if process is self.web:
             return is_listening(self.port)
-        words = "ready for action" if process is self.worker else "scheduler started"
+        is_worker = process.name.startswith("worker")
+        words = "ready for action" if is_worker else "scheduler started"
         return words in process.output[said_before:]
 
     def browser_session(self, user: User | None = None) -> requests.Session:

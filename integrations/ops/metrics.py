@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 from integrations.ops import snapshot
 from integrations.ops.metric_families import PREFIX, histograms_of, totals_of
 from integrations.ops.metric_gauges import gauges_of
-from integrations.ops.reachability import is_database_away
+from integrations.ops.reachability import briefly, is_database_away
 from integrations.telemetry.counters import Series, read_totals
 from integrations.telemetry.redis_clients import telemetry_client
 
@@ -89,6 +89,7 @@ def _has_token(request: HttpRequest) -> bool:
     return secrets.compare_digest(token.strip().encode(), expected.encode())
 
 
+@briefly()
 def _is_staff(request: HttpRequest) -> bool:
     """Say whether a member of the staff is signed in; asks the database only if it answers."""
     if settings.SESSION_COOKIE_NAME not in request.COOKIES or is_database_away():

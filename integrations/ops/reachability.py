@@ -1,21 +1,28 @@
 """Whether the database answers, told within a second however long its driver would wait.
 
 One probe at a time, in a thread of its own: a pool waits ten seconds for a server that is away, and
-callers must not pile up behind it.
+callers must not pile up behind it. What is read after a good answer waits `briefly`: the server may
+have gone since.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from django.db import Error, connection, connections
 
 from integrations.ops.single_flight import SingleFlight
+from project.postgresql.patience import connects_within
+
+if TYPE_CHECKING:
+    from contextlib import _GeneratorContextManager
 
 PATIENCE_S: Final = 0.8
 # An answer holds this long, so that a busy page does not ask at every turn.
 FRESH_S: Final = 0.5
+# For a connection of the pool: with a probe after it still within the two seconds of a page.
+CONNECTS_WITHIN_S: Final = 0.6
 
 
 class _Probe:
@@ -49,6 +56,11 @@ def _asks_well() -> bool:
 
 
 _probe: Final = _Probe()
+
+
+def briefly() -> _GeneratorContextManager[None]:
+    """Wait for a connection no longer than a page that says what is away can; also a decorator."""
+    return connects_within(CONNECTS_WITHIN_S)
 
 
 def is_database_away() -> bool:

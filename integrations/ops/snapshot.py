@@ -23,7 +23,7 @@ from integrations.ops import github, pausing, queues, rates, runs
 from integrations.ops.capacity import capacity_of
 from integrations.ops.figures import ProcessFigures, QueueFigures, RunningMessage, Snapshot
 from integrations.ops.problems import problems_of
-from integrations.ops.reachability import is_database_away
+from integrations.ops.reachability import briefly, is_database_away
 from integrations.rabbitmq.broker import quorum_broker
 from integrations.telemetry import processes
 from integrations.telemetry.counters import MINUTE, read_latest
@@ -67,6 +67,7 @@ class _FromRows:
     paused_by: dict[str, str]
 
 
+@briefly()
 def take() -> Snapshot:
     """Look at everything once. Never raises; takes about two seconds when all is away."""
     begun_s, now = time.monotonic(), timezone.now()

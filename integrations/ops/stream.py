@@ -12,7 +12,7 @@ from integrations.live.reading import in_reading_thread
 from integrations.live.sampling import Operator, Sampler
 from integrations.ops import snapshot
 from integrations.ops.pieces import pieces_of
-from integrations.ops.reachability import is_database_away
+from integrations.ops.reachability import briefly, is_database_away
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponseBase
@@ -38,6 +38,7 @@ async def ops_live(request: HttpRequest) -> HttpResponseBase:
     return sampler.response_to(admitted)
 
 
+@briefly()
 def _admit(request: HttpRequest) -> Operator | HttpResponse:
     """Return who asks. Raises Http404 for everybody but staff."""
     try:

@@ -11,6 +11,8 @@ from typing import Any
 
 from django.db.backends.sqlite3 import base, features
 
+from project.query_log import WithoutQueryLog
+
 
 class DatabaseFeatures(features.DatabaseFeatures):
     @property
@@ -20,5 +22,5 @@ class DatabaseFeatures(features.DatabaseFeatures):
         return limit
 
 
-class DatabaseWrapper(base.DatabaseWrapper):
+class DatabaseWrapper(WithoutQueryLog, base.DatabaseWrapper):
     features_class: Any = DatabaseFeatures

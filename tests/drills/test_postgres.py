@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 from django.db import connection
 
-from integrations.ops.reachability import FRESH_S
 from tests.drills.databases import Cluster, on_database, postgres_programs
 from tests.drills.harness import (
     IS_FULL,
@@ -39,6 +39,7 @@ CRASHES = 3 if IS_FULL else 1
 ANSWERS_WITHIN_S = 2.0
 METRICS_TOKEN = "metrics-of-the-drill"
 PAGES = ("/ops/", "/readyz", "/healthz", "/metrics")
+LOOKERS = 8
 
 
 @pytest.fixture(scope="module")
@@ -135,10 +136,11 @@ def test_the_operators_page_says_that_postgres_is_away(drill: Drill, cluster: Cl
         # The visit that leaves the operator a cookie to be known by without a database.
         wait_until(lambda: all(ask(path)[0] == 200 for path in PAGES))
         cluster.stop()
-        # A good answer of the database counts this long; a page asked for meanwhile may wait for
-        # as long as the pool does (10 s).
-        pass_time(2 * FRESH_S)
         slowest_s = 0.0
+        # At once: a good answer of a moment ago still counts, and the pool runs out of connections
+        # that it believes in.
+        with ThreadPoolExecutor(LOOKERS) as lookers:
+            list(lookers.map(ask, ["/ops/"] * LOOKERS))
         found = {path: ask(path) for path in PAGES * 3}
         away_s = slowest_s
         assert found["/ops/"][0] in (200, 503)
@@ -153,7 +155,7 @@ def test_the_operators_page_says_that_postgres_is_away(drill: Drill, cluster: Cl
     drill.record(
         Record(
             drill="PostgreSQL away, operators' pages",
-            watched=f"{len(PAGES) * 3} pages",
+            watched=f"{LOOKERS + len(PAGES) * 3} pages",
             over_after_s=round(away_s, 2),
             bar_s=ANSWERS_WITHIN_S,
             figures={"s until whole again": round(time.monotonic() - begun_s, 1)},

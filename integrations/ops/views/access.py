@@ -20,7 +20,7 @@ from django.utils.crypto import salted_hmac
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
 from integrations.models import User
-from integrations.ops.reachability import is_database_away
+from integrations.ops.reachability import briefly, is_database_away
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,7 @@ def operator_required(
     @csrf_exempt
     @wraps(view)
     def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        with translation.override(LANGUAGE):
+        with translation.override(LANGUAGE), briefly():
             if is_database_away() or (is_operator := _is_operator(request)) is None:
                 response = without_database(request)
             elif is_operator:
