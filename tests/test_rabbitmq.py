@@ -22,14 +22,16 @@ from integrations.constants import SYNC_STATUS_COMPLETE, SYNC_STATUS_ERROR, SYNC
 from integrations.models import SyncRun
 from integrations.ops import doctor_rabbitmq, rabbitmq_queues
 from integrations.rabbitmq.broker import QuorumBroker
+from integrations.rabbitmq.link import parameters_of
 from project.broker import read_broker
 from tests.factories import UserFactory
 from tests.processes import wait_until
-from tests.rabbitmq import IS_THERE, RabbitMQ
+from tests.rabbitmq import IS_THERE, RabbitMQ, make_certificates
 from tests.syncing import roster, truth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from integrations.models import GitHubIntegration, User
     from tests.sandbox_control import SandboxOrganization
@@ -304,3 +306,74 @@ def lambda_named(name: str) -> Any:
 
     function.__name__ = name
     return function
+
+
+class TestTls:
+    pytestmark = on_rabbitmq
+
+    def test_messages_go_and_come_with_an_authority_of_one_s_own(self, rabbitmq: RabbitMQ) -> None:
+        url = f"{rabbitmq.tls_url}?cacertfile={rabbitmq.ca_file}"
+        broker = QuorumBroker(url=url, middleware=[CurrentMessage()])
+        ran: list[int] = []
+        actor = dramatiq.actor(queue_name=QUEUE, actor_name="notes", broker=broker)(ran.append)
+        worker = dramatiq.Worker(broker, worker_timeout=50, worker_threads=1)
+        worker.start()
+        try:
+            actor.send(1)
+            wait_until(lambda: ran == [1])
+        finally:
+            worker.stop()
+            broker.close()
+
+    @pytest.mark.parametrize(
+        "query", ["", "?cacertfile={ca}&server_name_indication=somebody.else.test"]
+    )
+    def test_who_can_t_show_that_it_is_rabbitmq_gets_nothing(
+        self, rabbitmq: RabbitMQ, query: str
+    ) -> None:
+        broker = QuorumBroker(url=rabbitmq.tls_url + query.format(ca=rabbitmq.ca_file))
+        try:
+            with pytest.raises(ConnectionClosed, match="certificate"):
+                broker.declare_queue(QUEUE, ensure=True)
+        finally:
+            broker.close()
+
+    def test_its_name_may_be_another_than_the_host_s(self, rabbitmq: RabbitMQ) -> None:
+        query = f"?cacertfile={rabbitmq.ca_file}&server_name_indication=rabbitmq.test"
+        broker = QuorumBroker(url=rabbitmq.tls_url + query)
+        try:
+            broker.declare_queue(QUEUE, ensure=True)
+        finally:
+            broker.close()
+        assert rabbitmq.count(QUEUE) == 0
+
+
+class TestCertificateFiles:
+    @pytest.mark.parametrize(
+        ("url", "words"),
+        [
+            ("amqps://host/v?cacertfile={empty}/none.pem", "no file that is there as cacertfile"),
+            ("amqps://host/v?certfile={empty}/none.pem", "no file that is there as certfile"),
+            ("amqps://host/v?cacertfile={file}", "certificates that can't be used"),
+            ("amqp://host/v?cacertfile={file}", "names cacertfile, which is for amqps:// alone"),
+        ],
+    )
+    def test_one_that_can_t_be_used_stops_the_process(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str, words: str
+    ) -> None:
+        file = tmp_path / "no-certificate.pem"
+        file.write_text("nothing")
+        monkeypatch.setenv("BROKER_URL", url.format(empty=tmp_path, file=file))
+        with pytest.raises(ImproperlyConfigured, match=f"BROKER_URL.*{words}"):
+            read_broker(environ.Env(), default="redis://a/1", namespace="n")
+
+    def test_good_ones_don_t(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        ca = make_certificates(tmp_path)
+        url = (
+            f"amqps://u:p@host/v?heartbeat=30&cacertfile={ca}"
+            f"&certfile={tmp_path / 'server.pem'}&keyfile={tmp_path / 'server.key'}"
+        )
+        monkeypatch.setenv("BROKER_URL", url)
+        found = read_broker(environ.Env(), default="redis://a/1", namespace="n")
+        parameters = parameters_of(found.options["url"])
+        assert (parameters.host, parameters.port, parameters.virtual_host) == ("host", 5671, "v")
