@@ -40,7 +40,8 @@ from tests.processes import wait_until
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from integrations.models import User
+    import requests
+
     from tests.bench.rows import Bench
     from tests.processes import Process
 
@@ -94,7 +95,12 @@ def night_and_click(bench: Bench) -> list[Row]:
     """Ten thousand teams are due at once, and people click meanwhile."""
     _begin_anew(bench)
     organizations = [bench.sandbox.organization(SMALL_SIZE) for _ in range(ORGANIZATION_COUNT)]
-    clicked = {one: admin_of(one.team) for one in connected_teams(organizations, CLICKERS)}
+    clicked = {
+        one: bench.stack.browser_session(admin_of(one.team))
+        for one in connected_teams(organizations, CLICKERS)
+    }
+    for session in clicked.values():
+        session.headers["HX-Request"] = "true"
     connected_teams(organizations, TEAM_COUNT, next_sync_at=timezone.now())
     bench.stack.start(["worker"])
     bench.stack.start(["scheduler"])
@@ -149,7 +155,7 @@ def night_and_click(bench: Bench) -> list[Row]:
 
 
 def _click_all_along(
-    bench: Bench, clicked: Mapping[GitHubIntegration, User], watched: Watched
+    bench: Bench, clicked: Mapping[GitHubIntegration, requests.Session], watched: Watched
 ) -> list[float]:
     """Click every two seconds; return after how many milliseconds a worker had each."""
     waits_ms: list[float] = []
@@ -157,11 +163,11 @@ def _click_all_along(
     number = 0
     while time.monotonic() - watched.began_s < WATCHED_S:
         watched.look()
-        integration, user = next(people)
+        integration, session = next(people)
         number += 1
         clicked_at = timezone.now()
         path = f"/t/{integration.team.slug}/github/members/sync/"
-        answer = bench.stack.post(path, user=user)
+        answer = session.post(f"{bench.stack.url}{path}", timeout=60)
         assert answer.status_code == 200, answer.text[:500]
         run = SyncRun.objects.filter(integration=integration).latest("pk")
         wait_until(lambda run=run: _started_at(run), timeout_s=60, what="a worker")  # type: ignore[misc]
