@@ -83,6 +83,11 @@ class Watched:
     memory_bytes: list[int] = field(default_factory=list)
     all_started_after_s: float | None = None
     began_s: float = field(default_factory=time.monotonic)
+    took_s: float = 0.0
+    cpu_s: dict[str, float] = field(default_factory=dict)
+    done_count: int = 0
+    sent_count: int = 0
+    started_count: int = 0
     _ticked_at: float = 0.0
 
     def look(self) -> None:
@@ -117,16 +122,14 @@ def night_and_click(bench: Bench) -> list[Row]:
     cpu = {process: _cpu_s(process) for process in (bench.stack.scheduler, bench.stack.worker)}
     watched = Watched()
     waits_ms = _click_all_along(bench, clicked, watched)
-    took_s = time.monotonic() - watched.began_s
-    spent = {process.name: _cpu_s(process) - begun for process, begun in cpu.items()}
+    watched.took_s = time.monotonic() - watched.began_s
+    watched.cpu_s = {process.name: _cpu_s(process) - begun for process, begun in cpu.items()}
     nights = SyncRun.objects.filter(trigger=RunTrigger.SCHEDULE)
-    done_count = nights.filter(status=SYNC_STATUS_COMPLETE).count()
-    sent_count, started_count = _sum_of_sends(), nights.count()
+    watched.done_count = nights.filter(status=SYNC_STATUS_COMPLETE).count()
+    watched.sent_count, watched.started_count = _sum_of_sends(), nights.count()
     naive_s, ahead_count = _click_behind_the_night(next(iter(clicked)))
-    bench.stack["scheduler"].stop()
+    bench.stack.scheduler.stop()
     bench.stack.worker.stop()
-    a_second = done_count / took_s
-    started_s = watched.all_started_after_s
     return [
         Row(
             f"click to worker while {TEAM_COUNT:,} nights are due ({connection.vendor})",
@@ -136,30 +139,41 @@ def night_and_click(bench: Bench) -> list[Row]:
             f"{_naive_words(naive_s)} in one queue behind {ahead_count:,}",
             max(waits_ms) <= CLICK_BAR_MS,
         ),
+        *_rows_of_the_night(watched),
+    ]
+
+
+def _rows_of_the_night(watched: Watched) -> list[Row]:
+    a_second = watched.done_count / watched.took_s
+    started_s = watched.all_started_after_s
+    cpu_ms = 1000 * watched.cpu_s["worker"] / max(1, watched.done_count)
+    return [
         Row(
             f"a look of the ticker meanwhile (longest of {len(watched.tick_s)})",
             f"{max(watched.tick_s):.2f} s, p50 {percentile(watched.tick_s, 50):.2f} s; "
-            f"{spent['scheduler']:.1f} s of CPU, {max(watched.memory_bytes) / 2**20:.0f} MB",
+            f"{watched.cpu_s['scheduler']:.1f} s of CPU, "
+            f"{max(watched.memory_bytes) / 2**20:.0f} MB",
             f"{TICK_BAR_S:.0f} s",
             "-",
             max(watched.tick_s) <= TICK_BAR_S,
         ),
         Row(
-            f"nights done in {took_s:.0f} s by one worker",
-            f"{done_count:,} ({a_second:.1f}/s, so {TEAM_COUNT / a_second / 60:.0f} min for all; "
-            f"{1000 * spent['worker'] / max(1, done_count):.0f} ms of worker CPU each)",
+            f"nights done in {watched.took_s:.0f} s by one worker",
+            f"{watched.done_count:,} ({a_second:.1f}/s, so {TEAM_COUNT / a_second / 60:.0f} min "
+            f"for all; {cpu_ms:.0f} ms of worker CPU each)",
             "4 h, the window",
             "-",
             TEAM_COUNT / a_second <= 4 * 3600,
         ),
         Row(
             "messages sent for each night that was started",
-            f"{sent_count / max(1, started_count):.2f} ({started_count:,} started"
+            f"{watched.sent_count / max(1, watched.started_count):.2f} "
+            f"({watched.started_count:,} started"
             + (f", all after {started_s:.0f} s" if started_s else "")
             + f"; queue at most {max(watched.ready):,} deep)",
             "1.5",
             f"{TEAM_COUNT:,} deep, all at once",
-            sent_count <= 1.5 * started_count,
+            watched.sent_count <= 1.5 * watched.started_count,
         ),
     ]
 
