@@ -21,6 +21,8 @@ from dramatiq.brokers.redis import _RedisConsumer
 from dramatiq.common import compute_backoff, current_millis, q_name
 from dramatiq.errors import ConnectionClosed, DecodeError
 
+from integrations.constants import QUEUE_INTERACTIVE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -28,6 +30,9 @@ logger = structlog.get_logger(__name__)
 
 # How often a consumer looks for messages that Redis says are ours and that nobody here holds.
 GIVE_BACK_INTERVAL_S: Final = 5
+# How long, at the most, a message waits to be seen in the queue that a person watches. Dramatiq's
+# second is half of what a click may take to start; a look costs Redis a tenth of a millisecond.
+WATCHED_LOOK_MS: Final = 200
 # How soon a resumed queue is worked on again.
 PAUSED_LOOK_S: Final = 0.25
 
@@ -170,9 +175,15 @@ class RollcallConsumer(_RedisConsumer):
         elif is_paused:
             time.sleep(min(PAUSED_LOOK_S, self.timeout / 1000))
         else:
-            self.misses, backoff_ms = compute_backoff(self.misses, max_backoff=self.timeout)
-            time.sleep(backoff_ms / 1000)
+            time.sleep(self.next_pause_s())
         return bool(self.message_cache)
+
+    def next_pause_s(self) -> float:
+        """Return how long to wait before an empty queue is looked at again: ever longer."""
+        is_watched = q_name(self.queue_name) == QUEUE_INTERACTIVE
+        longest_ms = min(self.timeout, WATCHED_LOOK_MS) if is_watched else self.timeout
+        self.misses, pause_ms = compute_backoff(self.misses, max_backoff=longest_ms)
+        return pause_ms / 1000
 
     def _give_back(self) -> None:
         """Put back what Redis says is ours and nobody here holds: the answer to a fetch was lost.

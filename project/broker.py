@@ -6,10 +6,13 @@ Only settings.py reads this.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
+
+from integrations.rabbitmq.tls import FILES, options_of, told_of_tls
 
 if TYPE_CHECKING:
     import environ
@@ -42,6 +45,7 @@ def read_broker(env: environ.Env, *, default: str, namespace: str) -> BrokerChoi
             f"BROKER_URL begins with {scheme or 'no scheme'!r} or names no host. Valid: {valid}."
         )
     if scheme in RABBITMQ_SCHEMES:
+        _refuse_bad_certificates(url)
         return BrokerChoice(
             redis_url="",
             path="integrations.rabbitmq.broker.QuorumBroker",
@@ -61,3 +65,25 @@ def read_broker(env: environ.Env, *, default: str, namespace: str) -> BrokerChoi
         },
         worker_middleware="integrations.broker.WorkerClient",
     )
+
+
+def _refuse_bad_certificates(url: str) -> None:
+    """Say at the start which file can't be used, rather than at the first message.
+
+    Raises ImproperlyConfigured.
+    """
+    _, told = told_of_tls(url)
+    if told and urlsplit(url).scheme != "amqps":
+        raise ImproperlyConfigured(
+            f"BROKER_URL names {', '.join(told)}, which is for amqps:// alone."
+        )
+    missing = [name for name in FILES if name in told and not Path(told[name]).is_file()]
+    if missing:
+        raise ImproperlyConfigured(f"BROKER_URL names no file that is there as {missing[0]}.")
+    try:
+        options_of(told)
+    except OSError as exc:
+        # An SSLError as well. Not the value: a password may stand in it.
+        raise ImproperlyConfigured(
+            f"BROKER_URL names certificates that can't be used: {exc.strerror or exc}."
+        ) from exc

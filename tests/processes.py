@@ -207,9 +207,10 @@ class SandboxProcess(Process):
 
     READY = "Sandbox GitHub ready at "
 
-    def __init__(self, *, log_dir: Path, latency_ms: int = 0) -> None:
+    def __init__(self, *options: str, log_dir: Path, latency_ms: int = 0) -> None:
         command = ("-m", "integrations.sandbox", "--port", "0", "--latency-ms", str(latency_ms))
-        name = f"sandbox-{latency_ms}ms" if latency_ms else "sandbox"
+        command += options
+        name = f"sandbox-{latency_ms}ms" if latency_ms else "-".join(("sandbox", *options))
         super().__init__(*command, name=name, log_dir=log_dir, environment={})
 
     def start(self) -> None:

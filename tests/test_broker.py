@@ -16,6 +16,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from integrations.broker import LogOutcome, RollcallBroker, WorkerClient
+from integrations.constants import QUEUE_INTERACTIVE, QUEUE_SCHEDULED
+from integrations.consumer import WATCHED_LOOK_MS
 from integrations.telemetry.redis_clients import key, telemetry_client
 from tests.processes import Valkey, wait_until
 
@@ -269,3 +271,17 @@ class TestTheLine:
         [line] = lines()
         assert (line["outcome"], line["ran_ms"]) == ("skipped", 0)
         assert ran == []
+
+
+class TestHowSoonAMessageIsSeen:
+    def test_the_queue_that_a_person_watches_is_looked_at_often(
+        self, broker: RollcallBroker
+    ) -> None:
+        longest = {}
+        for queue in (QUEUE_INTERACTIVE, QUEUE_SCHEDULED):
+            consumer = broker.consume(queue, prefetch=1, timeout=1_000)
+            longest[queue] = max(consumer.next_pause_s() for _ in range(100))
+            consumer.close()
+        assert longest[QUEUE_INTERACTIVE] <= WATCHED_LOOK_MS / 1000
+        # Elsewhere as Dramatiq has it: nobody waits at a screen.
+        assert 0.5 < longest[QUEUE_SCHEDULED] <= 1

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -16,6 +17,7 @@ from django.utils import timezone
 from integrations import tasks
 from integrations.constants import (
     QUEUE_SCHEDULED,
+    SYNC_STATUS_COMPLETE,
     SYNC_STATUS_PENDING,
     SYNC_STATUS_SYNCING,
     CredentialStatus,
@@ -25,15 +27,17 @@ from integrations.models import GitHubIntegration, StatusTransition, SyncRun, Te
 from integrations.services import member_sync, schedule, transitions
 from integrations.services.runs import start_run
 from tests.bench.queue_teams import connected_teams
-from tests.syncing import connect, start
+from tests.processes import SandboxProcess
+from tests.sandbox_control import SandboxControl
+from tests.syncing import connect, start, work_on
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from dramatiq.brokers.redis import RedisBroker
 
     from integrations.models import User
-    from tests.sandbox_control import SandboxControl, SandboxOrganization
+    from tests.sandbox_control import SandboxOrganization
     from tests.stack import Stack
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -126,7 +130,7 @@ class TestANightOfHundreds:
         assert refused.runs.count() == 0
 
     def test_five_tickers_at_once_start_each_once(self, small: SandboxOrganization) -> None:
-        due_teams(small, 60)
+        due_teams(small, 40)
         gate, started = threading.Barrier(5), []
 
         def look() -> None:
@@ -141,8 +145,8 @@ class TestANightOfHundreds:
             thread.start()
         for thread in threads:
             thread.join()
-        assert len(started) == len({run.integration_id for run in started}) == 60
-        assert nights().count() == 60
+        assert len(started) == len({run.integration_id for run in started}) == 40
+        assert nights().count() == 40
         assert due_count() == 0
 
     def test_one_that_is_claimed_elsewhere_meanwhile_undoes_the_batch_alone(
@@ -201,3 +205,45 @@ def in_line(broker: RedisBroker) -> list[int]:
     ids: Any = broker.client.lrange(name, 0, -1)
     payloads: Any = broker.client.hmget(f"{name}.msgs", ids)
     return [json.loads(payload)["args"][0] for payload in payloads]
+
+
+@pytest.fixture(scope="module")
+def meagre_github(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxControl]:
+    """A GitHub that gives each person ten points an hour."""
+    process = SandboxProcess("--points-per-hour", "10", log_dir=tmp_path_factory.mktemp("meagre"))
+    process.start()
+    yield SandboxControl(process.url)
+    process.stop()
+
+
+class TestABudgetThatTeamsShare:
+    def test_nothing_is_asked_beyond_it_and_others_go_on(
+        self, meagre_github: SandboxControl, settings: Any
+    ) -> None:
+        settings.GITHUB_API_URL = f"{meagre_github.url}/api/v3"
+        shared, own = (meagre_github.organization(size=600) for _ in range(2))
+        one, another, third = connected_teams([shared], 3, github_user_id=shared.id)
+        assert work_on(start(one)).status == SYNC_STATUS_COMPLETE
+        assert points_left(meagre_github, shared) == 4
+        # Four of its six pages are read, and the rest waits for the hour to be over.
+        waiting = work_on(start(another))
+        assert (waiting.status, waiting.page_count) == (SYNC_STATUS_SYNCING, 4)
+        assert waiting.resume_at is not None
+        assert timedelta(minutes=50) < waiting.resume_at - timezone.now() < timedelta(minutes=61)
+        never_asked = work_on(start(third))
+        assert never_asked.page_count == 0
+        assert never_asked.resume_at == waiting.resume_at
+        pages = [call for call in shared.requests() if call["kind"] == "graphql"]
+        # Ten points, ten requests: GitHub refused none, as none went beyond.
+        assert len(pages) == 10
+        [apart] = connected_teams([own], 1, github_user_id=own.id)
+        assert work_on(start(apart)).status == SYNC_STATUS_COMPLETE
+
+
+def points_left(github: SandboxControl, organization: SandboxOrganization) -> int:
+    answer = requests.get(
+        f"{github.url}/api/v3/rate_limit",
+        headers={"Authorization": f"Bearer {organization.token}"},
+        timeout=10,
+    )
+    return int(answer.json()["resources"]["graphql"]["remaining"])

@@ -13,6 +13,7 @@ from urllib.parse import urljoin
 from requests.utils import parse_header_links
 
 from integrations.github.addresses import is_same_origin
+from integrations.github.budgets import GRAPHQL, REST, budgets
 from integrations.github.errors import BadCredentials, PageTooLarge, UnexpectedAnswer
 from integrations.github.limits import RateBudget
 from integrations.github.problems import GraphQLProblem, read_problem, refusal_in
@@ -86,9 +87,12 @@ class GitHubClient:
         graphql_url: str | None = None,
         time_limits: TimeLimits = DEFAULT_TIME_LIMITS,
         asker: str = "",
+        budget_of: str = "",
     ) -> None:
+        """`asker` is who counts it; `budget_of` whose budget it is, empty for one not kept."""
         self._token = token
         self._asker = asker
+        self._budget_of = budget_of
         self._time_limits = time_limits
         self.api_url = api_url.rstrip("/")
         self.graphql_url = graphql_url or derive_graphql_url(api_url)
@@ -117,16 +121,7 @@ class GitHubClient:
         return self._ask("DELETE", path, None)
 
     def _ask(self, method: str, path: str, payload: JSONObject | None) -> Answer:
-        url = f"{self.api_url}{path}"
-        raw = send(
-            method,
-            url,
-            headers=self._headers(),
-            payload=payload,
-            time_limits=self._time_limits,
-            asker=self._asker,
-        )
-        return _read_rest(raw)
+        return self._noted(_read_rest(self._send(method, f"{self.api_url}{path}", payload=payload)))
 
     def pages(self, path: str, **params: str | int) -> Iterator[Answer]:
         """Ask for a list, and follow its links page by page. Raises GitHubError."""
@@ -142,40 +137,51 @@ class GitHubClient:
 
     def graphql(self, query: str, variables: JSONObject) -> GraphQLAnswer:
         """Ask GraphQL. Errors about parts of the answer come back with it; others are raised."""
-        raw = send(
-            "POST",
-            self.graphql_url,
-            headers=self._headers(),
-            payload={"query": query, "variables": variables},
-            time_limits=self._time_limits,
-            asker=self._asker,
-        )
+        raw = self._send("POST", self.graphql_url, payload={"query": query, "variables": variables})
         if raw.status in (502, 504):
             # How GraphQL's 10 s limit shows:
             # https://docs.github.com/graphql/overview/rate-limits-and-query-limits-for-the-graphql-api
             raise PageTooLarge(message_of(raw), **facts_of(raw))
         if raw.status != 200:
             raise refusal_of(raw)
-        return _read_graphql(raw)
+        answer = _read_graphql(raw)
+        budgets.note(self._budget_of, GRAPHQL, answer.budget)
+        return answer
 
     def _get(self, url: str, *, params: dict[str, str | int]) -> Answer:
         for _ in range(1 + REDIRECTS_MAX):
             if not is_same_origin(url, self.api_url):
                 raise UnexpectedAnswer("an address elsewhere; the token was not sent there")
-            raw = send(
-                "GET",
-                url,
-                headers=self._headers(),
-                params=params,
-                time_limits=self._time_limits,
-                asker=self._asker,
-            )
+            raw = self._send("GET", url, params=params)
             location = raw.headers.get("Location", "")
             if raw.status not in _REDIRECTS or not location:
-                return _read_rest(raw)
+                return self._noted(_read_rest(raw))
             # What was asked for is part of the new address already.
             url, params = _joined(raw, location), {}
         raise UnexpectedAnswer("more redirects than make sense")
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: dict[str, str | int] | None = None,
+        payload: JSONObject | None = None,
+    ) -> RawAnswer:
+        budgets.refuse_if_spent(self._budget_of, GRAPHQL if url == self.graphql_url else REST)
+        return send(
+            method,
+            url,
+            headers=self._headers(),
+            params=params,
+            payload=payload,
+            time_limits=self._time_limits,
+            asker=self._asker,
+        )
+
+    def _noted(self, answer: Answer) -> Answer:
+        budgets.note(self._budget_of, REST, answer.budget)
+        return answer
 
     def _headers(self) -> dict[str, str]:
         # A token pasted wrong must not break, or add to, the headers; nor show in an exception.

@@ -18,6 +18,8 @@ import structlog
 from dramatiq.errors import ConnectionClosed
 from pika.exceptions import AMQPError
 
+from integrations.rabbitmq.tls import options_of, told_of_tls
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -43,8 +45,14 @@ FAULTS: Final = (AMQPError, OSError, AssertionError)
 
 
 def parameters_of(url: str) -> pika.URLParameters:
-    """Return how every connection of ours is made. Raises ValueError for a URL that is none."""
+    """Return how every connection of ours is made. Raises ValueError for a URL that is none.
+
+    With TLS also what `tls.options_of` raises.
+    """
+    url, told = told_of_tls(url)
     parameters = pika.URLParameters(url)
+    if told and parameters.ssl_options is not None:
+        parameters.ssl_options = options_of(told)
     parameters.connection_attempts = 1
     parameters.socket_timeout = CONNECT_TIMEOUT_S
     parameters.stack_timeout = HANDSHAKE_TIMEOUT_S

@@ -126,7 +126,7 @@ def list_organizations(integration: GitHubIntegration) -> MembershipList:
     Raises what `client_of` raises, and GitHubError.
     """
     credential = credential_of(integration)
-    client = client_for_token(credential.access_token, credential_id=credential.pk)
+    client = client_for_token(credential.access_token, credential=credential)
     return connection_of(credential).organizations(client, credential)
 
 

@@ -71,10 +71,22 @@ class Connection(Protocol):
         """End the token at GitHub, as well as it goes; say whether GitHub did."""
 
 
-def client_for_token(token: str, *, credential_id: int | None = None) -> GitHubClient:
-    """Return a client; what it asks is counted against the credential's budget."""
-    asker = "" if credential_id is None else str(credential_id)
-    return GitHubClient(token=token, api_url=settings.GITHUB_API_URL, asker=asker)
+def client_for_token(
+    token: str, *, credential: IntegrationCredential | None = None
+) -> GitHubClient:
+    """Return a client; what it asks is counted against the credential's budget.
+
+    All credentials of one person share that, and so do those of one installation.
+    """
+    if credential is None:
+        return GitHubClient(token=token, api_url=settings.GITHUB_API_URL)
+    whose = "installation of" if credential.is_app else "person"
+    return GitHubClient(
+        token=token,
+        api_url=settings.GITHUB_API_URL,
+        asker=str(credential.pk),
+        budget_of=f"{whose} {credential.github_user_id}",
+    )
 
 
 def client_of_app() -> GitHubClient:

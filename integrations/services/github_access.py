@@ -41,7 +41,7 @@ def credential_of(integration: GitHubIntegration) -> IntegrationCredential:
 def client_of(integration: GitHubIntegration) -> GitHubClient:
     """Make the client of an integration. Raises SyncRefused and CredentialUnreadable."""
     credential = credential_of(integration)
-    return client_for_token(credential.access_token, credential_id=credential.pk)
+    return client_for_token(credential.access_token, credential=credential)
 
 
 def check_access(client: GitHubClient, integration: GitHubIntegration) -> str:

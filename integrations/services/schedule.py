@@ -31,10 +31,10 @@ BATCH_SIZE: Final = 500
 # Nights that may wait for a worker: so many, or what the workers did in the last seconds if that
 # is more. Whatever else is due waits as a date. As messages, 10,000 of them would be sent again
 # and again while they wait, and lie before everything else that is scheduled.
-WAITING_MIN: Final = 100
+WAITING_MIN: Final = 50
 WAITING_LENGTH: Final = timedelta(seconds=10)
 # Nights that are started together, in one short transaction.
-TOGETHER: Final = 50
+TOGETHER: Final = 25
 
 
 def plan(integration: GitHubIntegration, *, now: datetime) -> None:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import itertools
 import os
+import tempfile
 import time
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from unittest import mock
 
 import dramatiq
 import psutil
 from django.db import connection, transaction
+from django.test.utils import override_settings
 from django.utils import timezone
 
 from integrations import tasks
@@ -35,12 +38,15 @@ from integrations.telemetry.redis_clients import broker_client, telemetry_client
 from tests.bench.queue_teams import connected_teams
 from tests.bench.table import Row, percentile
 from tests.bench.viewers import admin_of
-from tests.processes import wait_until
+from tests.processes import SandboxProcess, wait_until
+from tests.sandbox_control import SandboxControl
+from tests.stack import Stack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from integrations.models import User
+    import requests
+
     from tests.bench.rows import Bench
     from tests.processes import Process
 
@@ -62,6 +68,11 @@ FEW: Final = 10
 LATENCY_MS: Final = 20
 HELD_UP_BAR: Final = 1.5
 
+SHARING: Final = 40
+SHARED_SIZE: Final = 2_000
+# A percent of it is left: as many as the threads that ask at once.
+POINTS: Final = 400
+
 
 @dataclass
 class Watched:
@@ -72,6 +83,11 @@ class Watched:
     memory_bytes: list[int] = field(default_factory=list)
     all_started_after_s: float | None = None
     began_s: float = field(default_factory=time.monotonic)
+    took_s: float = 0.0
+    cpu_s: dict[str, float] = field(default_factory=dict)
+    done_count: int = 0
+    sent_count: int = 0
+    started_count: int = 0
     _ticked_at: float = 0.0
 
     def look(self) -> None:
@@ -94,23 +110,26 @@ def night_and_click(bench: Bench) -> list[Row]:
     """Ten thousand teams are due at once, and people click meanwhile."""
     _begin_anew(bench)
     organizations = [bench.sandbox.organization(SMALL_SIZE) for _ in range(ORGANIZATION_COUNT)]
-    clicked = {one: admin_of(one.team) for one in connected_teams(organizations, CLICKERS)}
+    clicked = {
+        one: bench.stack.browser_session(admin_of(one.team))
+        for one in connected_teams(organizations, CLICKERS)
+    }
+    for session in clicked.values():
+        session.headers["HX-Request"] = "true"
     connected_teams(organizations, TEAM_COUNT, next_sync_at=timezone.now())
     bench.stack.start(["worker"])
     bench.stack.start(["scheduler"])
     cpu = {process: _cpu_s(process) for process in (bench.stack.scheduler, bench.stack.worker)}
     watched = Watched()
     waits_ms = _click_all_along(bench, clicked, watched)
-    took_s = time.monotonic() - watched.began_s
-    spent = {process.name: _cpu_s(process) - begun for process, begun in cpu.items()}
+    watched.took_s = time.monotonic() - watched.began_s
+    watched.cpu_s = {process.name: _cpu_s(process) - begun for process, begun in cpu.items()}
     nights = SyncRun.objects.filter(trigger=RunTrigger.SCHEDULE)
-    done_count = nights.filter(status=SYNC_STATUS_COMPLETE).count()
-    sent_count, started_count = _sum_of_sends(), nights.count()
+    watched.done_count = nights.filter(status=SYNC_STATUS_COMPLETE).count()
+    watched.sent_count, watched.started_count = _sum_of_sends(), nights.count()
     naive_s, ahead_count = _click_behind_the_night(next(iter(clicked)))
-    bench.stack["scheduler"].stop()
+    bench.stack.scheduler.stop()
     bench.stack.worker.stop()
-    a_second = done_count / took_s
-    started_s = watched.all_started_after_s
     return [
         Row(
             f"click to worker while {TEAM_COUNT:,} nights are due ({connection.vendor})",
@@ -120,36 +139,47 @@ def night_and_click(bench: Bench) -> list[Row]:
             f"{_naive_words(naive_s)} in one queue behind {ahead_count:,}",
             max(waits_ms) <= CLICK_BAR_MS,
         ),
+        *_rows_of_the_night(watched),
+    ]
+
+
+def _rows_of_the_night(watched: Watched) -> list[Row]:
+    a_second = watched.done_count / watched.took_s
+    started_s = watched.all_started_after_s
+    cpu_ms = 1000 * watched.cpu_s["worker"] / max(1, watched.done_count)
+    return [
         Row(
             f"a look of the ticker meanwhile (longest of {len(watched.tick_s)})",
             f"{max(watched.tick_s):.2f} s, p50 {percentile(watched.tick_s, 50):.2f} s; "
-            f"{spent['scheduler']:.1f} s of CPU, {max(watched.memory_bytes) / 2**20:.0f} MB",
+            f"{watched.cpu_s['scheduler']:.1f} s of CPU, "
+            f"{max(watched.memory_bytes) / 2**20:.0f} MB",
             f"{TICK_BAR_S:.0f} s",
             "-",
             max(watched.tick_s) <= TICK_BAR_S,
         ),
         Row(
-            f"nights done in {took_s:.0f} s by one worker",
-            f"{done_count:,} ({a_second:.1f}/s, so {TEAM_COUNT / a_second / 60:.0f} min for all; "
-            f"{1000 * spent['worker'] / max(1, done_count):.0f} ms of worker CPU each)",
+            f"nights done in {watched.took_s:.0f} s by one worker",
+            f"{watched.done_count:,} ({a_second:.1f}/s, so {TEAM_COUNT / a_second / 60:.0f} min "
+            f"for all; {cpu_ms:.0f} ms of worker CPU each)",
             "4 h, the window",
             "-",
             TEAM_COUNT / a_second <= 4 * 3600,
         ),
         Row(
             "messages sent for each night that was started",
-            f"{sent_count / max(1, started_count):.2f} ({started_count:,} started"
+            f"{watched.sent_count / max(1, watched.started_count):.2f} "
+            f"({watched.started_count:,} started"
             + (f", all after {started_s:.0f} s" if started_s else "")
             + f"; queue at most {max(watched.ready):,} deep)",
             "1.5",
             f"{TEAM_COUNT:,} deep, all at once",
-            sent_count <= 1.5 * started_count,
+            watched.sent_count <= 1.5 * watched.started_count,
         ),
     ]
 
 
 def _click_all_along(
-    bench: Bench, clicked: Mapping[GitHubIntegration, User], watched: Watched
+    bench: Bench, clicked: Mapping[GitHubIntegration, requests.Session], watched: Watched
 ) -> list[float]:
     """Click every two seconds; return after how many milliseconds a worker had each."""
     waits_ms: list[float] = []
@@ -157,11 +187,11 @@ def _click_all_along(
     number = 0
     while time.monotonic() - watched.began_s < WATCHED_S:
         watched.look()
-        integration, user = next(people)
+        integration, session = next(people)
         number += 1
         clicked_at = timezone.now()
         path = f"/t/{integration.team.slug}/github/members/sync/"
-        answer = bench.stack.post(path, user=user)
+        answer = session.post(f"{bench.stack.url}{path}", timeout=60)
         assert answer.status_code == 200, answer.text[:500]
         run = SyncRun.objects.filter(integration=integration).latest("pk")
         wait_until(lambda run=run: _started_at(run), timeout_s=60, what="a worker")  # type: ignore[misc]
@@ -323,4 +353,62 @@ def _few_behind_a_giant(bench: Bench, *, slice_s: float) -> float:
             worker.stop()
 
 
-QUEUES: Final = (night_and_click, giant_and_small)
+def a_budget_that_teams_share(bench: Bench) -> list[Row]:
+    """Forty teams of one person use up that person's hour; forty of as many people go on."""
+    _begin_anew(bench)
+    with tempfile.TemporaryDirectory(prefix="rollcall-budget-") as directory:
+        options = ("--points-per-hour", str(POINTS))
+        github = SandboxProcess(*options, log_dir=Path(directory), latency_ms=LATENCY_MS)
+        github.start()
+        try:
+            with override_settings(GITHUB_API_URL=f"{github.url}/api/v3", GITHUB_URL=github.url):
+                stack = Stack(log_dir=Path(directory), valkey=bench.stack.valkey)
+                return _budget_rows(SandboxControl(github.url), stack)
+        finally:
+            github.stop()
+
+
+def _budget_rows(github: SandboxControl, stack: Stack) -> list[Row]:
+    shared = github.organization(SHARED_SIZE)
+    others = [github.organization(SMALL_SIZE) for _ in range(SHARING)]
+    stack.start(["worker"])
+    try:
+        runs = _send(connected_teams([shared], SHARING, github_user_id=shared.id))
+        # Each of these has a token of its own.
+        apart = connected_teams(others, SHARING)
+        apart_s = _small_done(apart)
+        wait_until(lambda: _are_waiting(runs), timeout_s=60, what="the budget's end")
+    finally:
+        stack.worker.stop()
+    calls = shared.requests()
+    asked = {kind: sum(call["kind"] == kind for call in calls) for kind in ("rest", "graphql")}
+    beyond_count = sum(max(0, count - POINTS) for count in asked.values())
+    pks = [run.pk for run in runs]
+    done_count = SyncRun.objects.filter(pk__in=pks, status=SYNC_STATUS_COMPLETE).count()
+    return [
+        Row(
+            f"{SHARING} teams of one person's {POINTS} points an hour: requests beyond them",
+            f"{beyond_count} ({asked['graphql']} for pages; {done_count} teams done, "
+            f"{SHARING - done_count} wait for the reset)",
+            "0",
+            f"{SHARING - done_count} (each finds out by itself)",
+            beyond_count == 0 and 0 < done_count < SHARING,
+        ),
+        Row(
+            f"{SHARING} teams with budgets of their own, beside them",
+            f"all done in {apart_s:.0f} s",
+            f"all, within {WATCHED_S:.0f} s",
+            "-",
+            apart_s <= WATCHED_S,
+        ),
+    ]
+
+
+def _are_waiting(runs: Sequence[SyncRun]) -> bool:
+    """Say whether each of them is done, or waits for GitHub."""
+    time.sleep(0.2)
+    active = SyncRun.objects.active().filter(pk__in=[run.pk for run in runs])
+    return not active.filter(resume_at=None).exists()
+
+
+QUEUES: Final = (night_and_click, giant_and_small, a_budget_that_teams_share)
