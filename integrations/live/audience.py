@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from integrations.live.process_task import ProcessTask
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 # Proxies cut a silent connection after 30 to 60 s.
 KEEP_ALIVE_S: Final = 15.0
@@ -106,4 +107,39 @@ class Audience(ProcessTask):
                     listener.say_something()
 
 
+class Soon:
+    """Calls made in the loop's next step: one handle of the loop for however many ask in this one.
+
+    To wake eight thousand listeners by a handle each was a sixth of the time of telling them.
+    """
+
+    def __init__(self) -> None:
+        self._calls: deque[Callable[[], None]] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_due = False
+
+    def call(self, function: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            # Of a loop that is gone (tests), nothing is left to do.
+            self._calls.clear()
+            self._loop, self._is_due = loop, False
+        self._calls.append(function)
+        if not self._is_due:
+            self._is_due = True
+            loop.call_soon(self._call_all)
+
+    def _call_all(self) -> None:
+        try:
+            for _ in range(len(self._calls)):
+                self._calls.popleft()()
+        finally:
+            # One that fails is told of by the loop, and costs the others a step. What was asked
+            # for meanwhile has its turn after the loop has looked at its sockets.
+            self._is_due = bool(self._calls)
+            if self._is_due:
+                asyncio.get_running_loop().call_soon(self._call_all)
+
+
 audience: Final = Audience()
+soon: Final = Soon()

@@ -20,7 +20,7 @@ from django.core.exceptions import SuspiciousOperation
 from django.core.handlers.asgi import ASGIRequest
 from django.db import Error as DatabaseFailure
 
-from integrations.live.audience import audience
+from integrations.live.audience import audience, soon
 from integrations.live.eager import start_eagerly
 from integrations.live.permits import Permits
 from integrations.live.stream import HEADERS, closing, given_id, last_id_of, start_hearing
@@ -155,7 +155,7 @@ class _Stream:
         """Write soon; once, however often it is woken until then."""
         if not (self._is_awake or self._is_complete):
             self._is_awake = True
-            asyncio.get_running_loop().call_soon(self._begin)
+            soon.call(self._begin)
 
     def _begin(self) -> None:
         self._task = start_eagerly(self._write_news())

@@ -16,10 +16,12 @@ from django.conf import settings
 from django.db import connection
 
 from integrations.constants import RunTrigger
-from integrations.models import GitHubIntegration
+from integrations.live.fragments import member_sync_event
+from integrations.models import GitHubIntegration, SyncRun
 from integrations.services import transitions
 from integrations.services.runs import start_run
 from tests.bench.crowd_control import CrowdControl
+from tests.bench.stream_comparison import naive_streams, nchan_streams
 from tests.bench.stream_teams import REVISION, make_teams
 from tests.bench.table import Row, percentile
 from tests.processes import Process, free_port, is_listening
@@ -92,17 +94,22 @@ class Web:
 def measure(directory: Path) -> list[Row]:
     """Return the rows, on the database that the settings name."""
     teams = make_teams(team_count=TEAMS, people_count=STREAMS, large_count=LARGE)
+    naive = naive_streams(
+        Web(directory, application="tests.bench.stream_naive:application"), teams.seats
+    )
     with Web(directory).running() as web:
-        rows = _held(web, teams)
+        rows = _held(web, teams, naive=str(naive))
         with CrowdControl() as crowd:
             rows += _storm(web, crowd, teams)
         with CrowdControl() as crowd:
             rows += _one_large_team(web, crowd, teams)
         assert "Traceback" not in web.output, web.output[-3000:]
-    return rows
+    run = SyncRun.objects.select_related("integration__team").latest("pk")
+    fragment = member_sync_event(run.integration, run).data
+    return rows + nchan_streams(directory, count=LARGE, fragment=fragment)
 
 
-def _held(web: Web, teams: Teams) -> list[Row]:
+def _held(web: Web, teams: Teams, *, naive: str) -> list[Row]:
     """Open all of them; what they hold, and what ten of them hear meanwhile."""
     with CrowdControl() as crowd:
         # The first ones pay for what is made once.
@@ -134,7 +141,7 @@ def _held(web: Web, teams: Teams) -> list[Row]:
             f"{STREAMS:,} open streams in one process: each, threads, database connections",
             f"{each_kib:.1f} KiB, {held.threads} threads, {busy} busy ({pooled} in the pool)",
             "30 KiB, 20 threads, 0 busy",
-            "-",
+            naive,
             each_kib <= 30 and held.threads <= 20 and busy == 0,
         ),
         Row(

@@ -32,9 +32,16 @@ class Seat:
 
     def request(self, *, after_id: int) -> str:
         """Return the bytes of a request for the team's stream."""
+        return self._request(f"?lastEventId=team-{self.team.pk}:{after_id}")
+
+    def plain_request(self) -> str:
+        """Return a request that asks for nothing that was before."""
+        return self._request("")
+
+    def _request(self, query: str) -> str:
         path = reverse("live", args=[self.team.slug])
         return (
-            f"GET {path}?lastEventId=team-{self.team.pk}:{after_id} HTTP/1.1\r\n"
+            f"GET {path}{query} HTTP/1.1\r\n"
             "Host: 127.0.0.1\r\n"
             "Accept: text/event-stream\r\n"
             "Accept-Language: de,en-US;q=0.7,en;q=0.3\r\n"
