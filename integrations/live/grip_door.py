@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from integrations.live.admission import Application, Message, Receive, Send
 
+# What asks for Pushpin (zurl, by libcurl) tries five connections that it had kept; of hundreds that
+# we closed at one moment all five are dead, and a viewer gets "502 Bad Gateway".
+CLOSE: Final = (b"connection", b"close")
 SIGNATURE: Final = b"grip-sig"
 
 
@@ -128,6 +131,6 @@ def _encoded(name: str, value: str) -> tuple[bytes, bytes]:
 async def _respond(
     send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes
 ) -> None:
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    headers = [*headers, (b"content-length", str(len(body)).encode()), CLOSE]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
