@@ -54,8 +54,9 @@ def publish_to_pushpins(event: LiveEvent) -> None:
 
 
 def pushpins() -> list[Pushpin]:
-    """Return the Pushpins of GRIP_URL."""
-    return [_pushpin(proxy.control_url) for proxy in settings.GRIP_PROXIES]
+    """Return the Pushpins of GRIP_URL; one with two keys, while they change, is one."""
+    addresses = dict.fromkeys(proxy.control_url for proxy in settings.GRIP_PROXIES)
+    return [_pushpin(address) for address in addresses]
 
 
 def stream_item(channel: str, content: str, *, event_id: int) -> dict[str, Any]:
