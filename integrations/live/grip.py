@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import random
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import jwt
 from django.conf import settings
 
-from integrations.live.grip_hold import bucket_of, link_token
-
-if TYPE_CHECKING:
-    from integrations.live.grip_hold import Hold
+from integrations.live.grip_hold import channel_of_hold
 
 ALGORITHM: Final = "HS256"
 # When a hold asks us again, in seconds: not all of them at once.
-RENEWAL_S: Final = (60, 90)
+RENEWAL_S: Final = (120, 180)
 # Where the rows hold more than one answer takes.
 SOON_S: Final = 1
 # As django-eventstream's own; sooner than proxies cut a silent connection.
 KEEP_ALIVE: Final = r": keep-alive\n\n; format=cstring; timeout=15"
+LINK_PATH: Final = "/live/held/"
+# Of a stream's own channel, which carries no events.
+FIRST_ID: Final = 0
 LAST: Final = re.compile(r"\s*([^;\s]+)\s*;\s*last-id=(\d+)\s*")
 
 
@@ -51,22 +51,20 @@ def _is_signed_by(signature: str, *, issuer: str, key: str) -> bool:
     return True
 
 
-def hold_headers(hold: Hold, *, sealed: str, sent_id: int, is_whole: bool) -> dict[str, str]:
+def hold_headers(channel: str, *, sealed: str, sent_id: int, is_whole: bool) -> dict[str, str]:
     """Return the instructions to hold a stream that was sent everything up to an id."""
-    link = f"/t/{hold.team_slug}/live/held/{link_token(sealed)}/"
     renewal_s = random.randint(*RENEWAL_S) if is_whole else SOON_S
+    own = channel_of_hold(sealed)
     return {
         "Grip-Hold": "stream",
-        "Grip-Channel": f"{hold.channel}; prev-id={sent_id}, {bucket_of(sealed)}",
-        "Grip-Link": f"<{link}>; rel=next; timeout={renewal_s}",
+        # Pushpin says back only where those channels are that have a number.
+        "Grip-Channel": f"{channel}; prev-id={sent_id}, {own}; prev-id={FIRST_ID}",
+        "Grip-Link": f"<{LINK_PATH}>; rel=next; timeout={renewal_s}",
         "Grip-Keep-Alive": KEEP_ALIVE,
     }
 
 
-def last_sent_id(given: list[str], channel: str) -> int | None:
-    """Return the id up to which Pushpin sent a channel, by its headers `Grip-Last`."""
-    for text in given:
-        match = LAST.fullmatch(text)
-        if match and match[1] == channel:
-            return int(match[2])
-    return None
+def last_sent_ids(given: list[str]) -> dict[str, int]:
+    """Return the id up to which Pushpin sent each channel, by its headers `Grip-Last`."""
+    matches = map(LAST.fullmatch, given)
+    return {match[1]: int(match[2]) for match in matches if match}

@@ -7,15 +7,14 @@ others are served as if there was no Pushpin.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
 from django.db import Error as DatabaseFailure
 
 from integrations.live.door import PLAIN, TYPE, read_request
-from integrations.live.grip import hold_headers, is_signed, last_sent_id
-from integrations.live.grip_hold import Hold
+from integrations.live.grip import LINK_PATH, hold_headers, is_signed, last_sent_ids
+from integrations.live.grip_hold import Hold, sealed_of
 from integrations.live.grip_register import register
 from integrations.live.grip_replay import Answer, GripReplay
 from integrations.live.grip_watch import hold_watch
@@ -28,7 +27,9 @@ if TYPE_CHECKING:
 
     from integrations.live.admission import Application, Message, Receive, Send
 
-LINK: Final = re.compile(r"/t/[-a-zA-Z0-9_]+/live/held/([-a-zA-Z0-9_=]+)\.[-a-zA-Z0-9_]+/")
+# What asks for Pushpin (zurl, by libcurl) tries five connections that it had kept; of hundreds that
+# we closed at one moment all five are dead, and a viewer gets "502 Bad Gateway".
+CLOSE: Final = (b"connection", b"close")
 SIGNATURE: Final = b"grip-sig"
 
 
@@ -58,10 +59,9 @@ class GripDoor:
         if scope["type"] != "http" or not any(map(is_signed, _all(scope, SIGNATURE))):
             await self._application(scope, receive, send)
             return
-        link = LINK.fullmatch(scope["path"])
         try:
-            if link is not None:
-                await self._go_on(link[1], scope, send)
+            if scope["path"] == LINK_PATH:
+                await self._go_on(last_sent_ids(_all(scope, b"grip-last")), send)
             elif not await self._open(scope, send):
                 await self._application(scope, receive, send)
         except DatabaseFailure:
@@ -84,8 +84,9 @@ class GripDoor:
         await self._send(send, answer, Hold.of(permit, request.team_slug))
         return True
 
-    async def _go_on(self, sealed: str, scope: Message, send: Send) -> None:
+    async def _go_on(self, last_ids: dict[str, int], send: Send) -> None:
         """Answer Pushpin's next link, which no cookie comes with. Raises django.db.Error."""
+        sealed = next(filter(None, map(sealed_of, last_ids)), "")
         try:
             hold = Hold.opened(sealed)
         except ValueError:
@@ -95,7 +96,7 @@ class GripDoor:
         if permit is None or permit.channel != hold.channel:
             await self._end(send, await self._replay.last_words(hold))
             return
-        last_id = last_sent_id(_all(scope, b"grip-last"), hold.channel)
+        last_id = last_ids.get(hold.channel)
         # Without an id nobody knows what the viewer has: they ask for everything again.
         answer = await self._replay.answer(permit, after_id=last_id, is_reset=last_id is None)
         # As of now: they may have another password since the last link, and stay signed in by it.
@@ -108,7 +109,7 @@ class GripDoor:
         sealed = hold.sealed()
         register.note(sealed)
         instructions = hold_headers(
-            hold, sealed=sealed, sent_id=answer.sent_id, is_whole=answer.is_whole
+            hold.channel, sealed=sealed, sent_id=answer.sent_id, is_whole=answer.is_whole
         )
         headers = {**self._headers, **instructions}
         await _respond(send, 200, [_encoded(*item) for item in headers.items()], answer.body)
@@ -130,6 +131,6 @@ def _encoded(name: str, value: str) -> tuple[bytes, bytes]:
 async def _respond(
     send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes
 ) -> None:
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    headers = [*headers, (b"content-length", str(len(body)).encode()), CLOSE]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

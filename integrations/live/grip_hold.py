@@ -1,15 +1,16 @@
-"""What we have to know of a stream that a Pushpin holds: it comes back to us in its next link.
+"""What we have to know of a stream that a Pushpin holds: it comes back to us with its next link.
 
-Sealed (AES-SIV, RFC 5297), since a session's key is in it and Pushpin and Redis need not know that.
-The same stream seals to the same bytes, so that a person who reconnects often is registered once.
+It is the name of a channel that the stream is on. All streams have the same link, since Pushpin
+asks for no more than ten different ones a second, and keeps news back meanwhile; what it tells us
+of each is where its channels are. Sealed (AES-SIV, RFC 5297): a session's key is in it, which
+Pushpin and Redis need not know. The same stream seals to the same bytes, so that a person who
+reconnects often is registered once.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import json
-import secrets
 from dataclasses import astuple, dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final
@@ -22,10 +23,7 @@ from django.utils.crypto import salted_hmac
 if TYPE_CHECKING:
     from integrations.live.permits import Permit
 
-# Pushpin asks for the next link of the first stream of every channel a second later, lest it missed
-# something: channels of one person each would double the requests. To the others of a bucket an end
-# of one costs a request.
-BUCKETS: Final = 256
+PREFIX: Final = "hold-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,31 +47,31 @@ class Hold:
         )
 
     def sealed(self) -> str:
-        """Return it for a link's path: letters, digits, `-` and `_`."""
-        text = json.dumps(astuple(self)).encode()
-        return base64.urlsafe_b64encode(_cipher(settings.SECRET_KEY).encrypt(text, None)).decode()
+        """Return it for a channel's name: letters, digits, `-` and `_`."""
+        text = " ".join(str(value) for value in astuple(self)).encode()
+        sealed = _cipher(settings.SECRET_KEY).encrypt(text, None)
+        return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
     @classmethod
     def opened(cls, sealed: str) -> Hold:
         """Return what was sealed. Raises ValueError for what we did not seal."""
         try:
-            text = _cipher(settings.SECRET_KEY).decrypt(base64.urlsafe_b64decode(sealed), None)
+            data = base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
+            text = _cipher(settings.SECRET_KEY).decrypt(data, None).decode()
         except (InvalidTag, ValueError) as exc:
             raise ValueError("not sealed by us") from exc
-        return cls(*json.loads(text))
+        user_id, *others = text.split(" ")
+        return cls(int(user_id), *others)
 
 
-def bucket_of(sealed: str) -> str:
-    """Return the channel on which a stream is told to ask us whether it goes on."""
-    return f"holds-{hashlib.sha256(sealed.encode()).digest()[0] % BUCKETS}"
+def channel_of_hold(sealed: str) -> str:
+    """Return the channel of a person's streams of a team in a session."""
+    return f"{PREFIX}{sealed}"
 
 
-def link_token(sealed: str) -> str:
-    """Return a link's last part, another one for each stream.
-
-    Pushpin asks once for all whose links are the same, wherever each of them is.
-    """
-    return f"{sealed}.{secrets.token_urlsafe(9)}"
+def sealed_of(channel: str) -> str | None:
+    """Return what is sealed in such a channel's name; None for another channel."""
+    return channel.removeprefix(PREFIX) if channel.startswith(PREFIX) else None
 
 
 def digest_of(password: str) -> str:

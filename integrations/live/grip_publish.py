@@ -20,6 +20,8 @@ from redis import RedisError
 
 from integrations.live.channels import channel_of
 from integrations.live.encoding import encoded
+from integrations.live.grip import FIRST_ID
+from integrations.live.grip_hold import channel_of_hold
 from integrations.live.replay import RowStorage
 from integrations.models import GitHubIntegration, SyncRun
 from integrations.telemetry.redis_clients import telemetry_client
@@ -52,8 +54,9 @@ def publish_to_pushpins(event: LiveEvent) -> None:
 
 
 def pushpins() -> list[Pushpin]:
-    """Return the Pushpins of GRIP_URL."""
-    return [_pushpin(proxy.control_url) for proxy in settings.GRIP_PROXIES]
+    """Return the Pushpins of GRIP_URL; one with two keys, while they change, is one."""
+    addresses = dict.fromkeys(proxy.control_url for proxy in settings.GRIP_PROXIES)
+    return [_pushpin(address) for address in addresses]
 
 
 def stream_item(channel: str, content: str, *, event_id: int) -> dict[str, Any]:
@@ -66,9 +69,14 @@ def stream_item(channel: str, content: str, *, event_id: int) -> dict[str, Any]:
     }
 
 
-def hint_item(channel: str) -> dict[str, Any]:
-    """Return an item that has Pushpin ask for the next link of each stream of a channel at once."""
-    return {"channel": channel, "formats": {"http-stream": {"action": "hint"}}}
+def hint_item(sealed: str) -> dict[str, Any]:
+    """Return an item that has Pushpin ask for a stream's next link at once."""
+    return {
+        "channel": channel_of_hold(sealed),
+        "id": str(time.time_ns()),
+        "prev-id": str(FIRST_ID),
+        "formats": {"http-stream": {"action": "hint"}},
+    }
 
 
 class Pushpin:

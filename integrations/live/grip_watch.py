@@ -14,7 +14,7 @@ import structlog
 from django.conf import settings
 
 from integrations.live.channels import channel_of, team_id_of
-from integrations.live.grip_hold import Hold, bucket_of, digest_of
+from integrations.live.grip_hold import Hold, digest_of
 from integrations.live.grip_publish import FAILURES, hint_item, pushpins
 from integrations.live.grip_register import forget_holds, read_holds
 from integrations.live.process_task import ProcessTask
@@ -32,6 +32,8 @@ INTERVAL_S: Final = 5.0
 TURN_MS: Final = 4_000
 # Teams a pass: each costs a few queries.
 CATCH_UPS_AT_ONCE: Final = 100
+# Items a call: Pushpin takes a megabyte.
+ENDS_AT_ONCE: Final = 1_000
 OPENED_KEPT: Final = 20_000
 
 
@@ -75,9 +77,9 @@ def compare() -> None:
 def _end_those_who_lost_it(holds: dict[str, Hold], rows: Rows) -> None:
     """Have Pushpin ask for their next links, which is answered with the end (grip_door.py)."""
     lost = [sealed for sealed, hold in holds.items() if not _may_listen(hold, rows)]
-    items = [hint_item(channel) for channel in sorted({bucket_of(sealed) for sealed in lost})]
     for pushpin in pushpins():
-        pushpin.publish(items)
+        for begin in range(0, len(lost), ENDS_AT_ONCE):
+            pushpin.publish([hint_item(sealed) for sealed in lost[begin : begin + ENDS_AT_ONCE]])
     # Only now: what failed before is tried again at the next pass.
     forget_holds(telemetry_client(), lost)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+import re
 import socket
 import time
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,9 @@ from django.test import Client
 from integrations.constants import RunTrigger
 from integrations.live import grip_publish, grip_register, grip_replay, grip_watch
 from integrations.live.fragments import LiveEvent
-from integrations.live.grip import is_signed, last_sent_id
+from integrations.live.grip import LINK_PATH, is_signed, last_sent_ids
 from integrations.live.grip_door import GripDoor
-from integrations.live.grip_hold import Hold, link_token
+from integrations.live.grip_hold import Hold, channel_of_hold
 from integrations.live.grip_publish import GAP_MAX, NO_NEWS
 from integrations.models import Team
 from integrations.services import transitions
@@ -60,7 +61,9 @@ def signature(*, key: str = KEY, issuer: str = "rollcall", ends_in_s: float = 60
 class Asked:
     """One request through the door, and what came of it."""
 
-    def __init__(self, path: str, *, query: str = "", **headers: str) -> None:
+    def __init__(
+        self, path: str, *, query: str = "", last: list[str] | None = None, **headers: str
+    ) -> None:
         self.messages: list[dict[str, Any]] = []
         self.is_handed_on = False
         scope = {
@@ -69,8 +72,11 @@ class Asked:
             "path": path,
             "query_string": query.encode(),
             "headers": [
-                (name.replace("_", "-").encode(), value.encode())
-                for name, value in {"host": "testserver", **headers}.items()
+                *(
+                    (name.replace("_", "-").encode(), value.encode())
+                    for name, value in {"host": "testserver", **headers}.items()
+                ),
+                *((b"grip-last", value.encode()) for value in last or []),
             ],
         }
         asyncio.run(self._ask(scope))
@@ -96,8 +102,16 @@ class Asked:
         return str(self.messages[1]["body"].decode())
 
     @property
-    def link(self) -> str:
-        return self.headers["grip-link"].partition("<")[2].partition(">")[0]
+    def last(self) -> list[str]:
+        """What Pushpin says with the next link, if nothing was published meanwhile."""
+        channels = self.headers["grip-channel"].split(", ")
+        return [channel.replace("prev-id", "last-id") for channel in channels]
+
+
+def go_on(before: Asked) -> Asked:
+    """Ask for the next link, as Pushpin does."""
+    link = before.headers["grip-link"].partition("<")[2].partition(">")[0]
+    return Asked(link, last=before.last, grip_sig=signature())
 
 
 def open_stream(user: User, team: Team, *, after_id: int | None = None, **headers: str) -> Asked:
@@ -139,7 +153,7 @@ class TestOpening:
         assert 'data-state="pending"' in asked.body
         headers = asked.headers
         assert headers["grip-hold"] == "stream"
-        assert headers["grip-channel"].startswith(f"team-{integration.team_id}; prev-id=1, holds-")
+        assert headers["grip-channel"].startswith(f"team-{integration.team_id}; prev-id=1, hold-")
         assert headers["grip-link"].partition("rel=next; timeout=")[2].isdecimal()
         assert headers["content-type"] == "text/event-stream"
         assert headers["x-of-every-answer"] == "yes"
@@ -182,8 +196,7 @@ class TestOpening:
         assert "event: member-sync" not in part.body
         assert "; prev-id=1," in part.headers["grip-channel"]
         assert part.headers["grip-link"].endswith("timeout=1")
-        last = f"team-{integration.team_id}; last-id=1"
-        rest = Asked(part.link, grip_sig=signature(), grip_last=last)
+        rest = go_on(part)
         assert part.body + rest.body == whole.body
 
     def test_one_event_that_is_too_large_becomes_a_reset(
@@ -201,67 +214,67 @@ class TestOpening:
 
 
 class TestTheNextLink:
-    def go_on(self, link: str, integration: GitHubIntegration, *, last_id: int = 0) -> Asked:
-        last = f"team-{integration.team_id}; last-id={last_id}"
-        return Asked(link, grip_sig=signature(), grip_last=last)
-
     def test_it_holds_on_with_what_moved(
         self, proxy: GripProxy, integration: GitHubIntegration, bob: User
     ) -> None:
-        link = open_stream(bob, integration.team).link
+        opened = open_stream(bob, integration.team)
         start_run(integration, trigger=RunTrigger.MANUAL)
-        asked = self.go_on(link, integration)
+        asked = go_on(opened)
         assert asked.body.count("event: ") == 1
         assert 'data-state="pending"' in asked.body
         assert "; prev-id=1," in asked.headers["grip-channel"]
-        again = self.go_on(asked.link, integration, last_id=1)
+        again = go_on(asked)
         assert (again.body, again.headers["grip-hold"]) == ("", "stream")
 
     def test_without_an_id_the_page_has_to_ask_for_everything(
         self, proxy: GripProxy, integration: GitHubIntegration, bob: User
     ) -> None:
-        link = open_stream(bob, integration.team).link
-        assert "event: stream-reset" in Asked(link, grip_sig=signature()).body
+        _, own = open_stream(bob, integration.team).last
+        assert "event: stream-reset" in Asked(LINK_PATH, last=[own], grip_sig=signature()).body
 
-    def test_two_streams_of_a_person_have_links_of_their_own(
-        self, proxy: GripProxy, integration: GitHubIntegration, bob: User
+    def test_all_have_the_same_link_and_each_person_a_channel(
+        self, proxy: GripProxy, integration: GitHubIntegration, alice: User, bob: User
     ) -> None:
-        sealed = Hold(bob.pk, "acme", "team-1", "session", "digest").sealed()
-        assert link_token(sealed) != link_token(sealed)
+        """Pushpin asks for ten different links a second, and keeps news back meanwhile."""
+        one, another = (open_stream(user, integration.team) for user in (alice, bob))
+        links = {asked.headers["grip-link"].partition(";")[0] for asked in (one, another)}
+        assert links == {f"<{LINK_PATH}>"}
+        assert one.last[1] != another.last[1]
 
     @pytest.mark.parametrize("loss", ["team", "session", "password", "account"])
     def test_who_may_not_listen_any_more_is_not_held(
         self, proxy: GripProxy, integration: GitHubIntegration, bob: User, loss: str
     ) -> None:
-        link = open_stream(bob, integration.team).link
+        opened = open_stream(bob, integration.team)
         take_from(bob, loss)
-        asked = self.go_on(link, integration)
+        asked = go_on(opened)
         assert "grip-hold" not in asked.headers
         assert asked.messages[0]["status"] == 200
+        assert ("forbidden" in asked.body) == (loss in {"team", "account"})
 
     def test_a_link_is_worth_nothing_without_a_signature_or_changed(
         self, proxy: GripProxy, integration: GitHubIntegration, bob: User
     ) -> None:
-        link = open_stream(bob, integration.team).link
-        assert Asked(link).is_handed_on
-        assert Client().get(link).status_code == 404
-        letter = "A" if link[40] != "A" else "B"
-        asked = self.go_on(link[:40] + letter + link[41:], integration)
-        assert "grip-hold" not in asked.headers
+        team, own = open_stream(bob, integration.team).last
+        assert Asked(LINK_PATH, last=[team, own]).is_handed_on
+        assert Client().get(LINK_PATH).status_code == 404
+        letter = "A" if own[40] != "A" else "B"
+        for last in ([], [team], [team, own[:40] + letter + own[41:]]):
+            asked = Asked(LINK_PATH, last=last, grip_sig=signature())
+            assert (asked.messages[0]["status"], "grip-hold" in asked.headers) == (200, False)
 
     def test_it_tells_nobody_the_session(self) -> None:
         sealed = Hold(7, "acme", "team-1", "the-session-key", "digest").sealed()
-        assert b"session" not in base64.urlsafe_b64decode(sealed)
+        assert b"session" not in base64.urlsafe_b64decode(sealed + "===")
         assert Hold.opened(sealed).session_key == "the-session-key"
+        assert re.fullmatch(r"hold-[-\w]+", channel_of_hold(sealed), re.ASCII)
         for bad in ("", "x", sealed[:-4], "ü"):
             with pytest.raises(ValueError, match="sealed"):
                 Hold.opened(bad)
 
-    def test_the_last_id_is_of_our_channel_alone(self) -> None:
+    def test_where_channels_are_is_read_and_nonsense_is_not(self) -> None:
         given = ["team-7; last-id=3", "team-77;last-id=9", "nonsense", "team-8; last-id=x"]
-        assert last_sent_id(given, "team-7") == 3
-        assert last_sent_id(given, "team-77") == 9
-        assert last_sent_id(given, "team-8") is None
+        assert last_sent_ids(given) == {"team-7": 3, "team-77": 9}
 
 
 class TestPublishing:

@@ -25,6 +25,7 @@ from integrations.telemetry.redis_clients import telemetry_client
 from project.grip import read_grip_proxies
 from tests.factories import GitHubIntegrationFactory
 from tests.live.sse import SseClient
+from tests.processes import wait_until
 from tests.pushpin import IS_THERE, Pushpin
 from tests.stack import Stack
 
@@ -106,6 +107,19 @@ class Viewers:
         client.wait_for("stream-open")
         return client
 
+    def open_for_long(
+        self, user: User, integration: GitHubIntegration, *, after_id: int
+    ) -> SseClient:
+        """Open a stream, and wait for the link that Pushpin asks for a second later.
+
+        No other one comes for two minutes.
+        """
+        asked = "GET /live/held/"
+        before = self._stack.web.output.count(asked)
+        client = self.open(user, integration, after_id=after_id)
+        wait_until(lambda: self._stack.web.output.count(asked) > before)
+        return client
+
     def close(self) -> None:
         for client in self._open:
             client.close()
@@ -183,7 +197,7 @@ class TestHolding:
     ) -> None:
         """As when a worker is killed between its commit and its publishing."""
         run = start_run(integration, trigger=RunTrigger.MANUAL).run
-        viewer = viewers.open(bob, integration, after_id=1)
+        viewer = viewers.open_for_long(bob, integration, after_id=1)
         Team.objects.filter(pk=integration.team_id).update(revision=F("revision") + 1)
         SyncRun.objects.filter(pk=run.pk).update(revision=F("revision") + 1, page_count=7)
         viewer.wait_for("member-sync", where=lambda event: event.revision == 2, timeout_s=15)
@@ -232,7 +246,7 @@ class TestPermissions:
     def test_who_loses_the_team_is_told_and_cut_off(
         self, viewers: Viewers, integration: GitHubIntegration, alice: User, bob: User
     ) -> None:
-        viewer = viewers.open(bob, integration, after_id=0)
+        viewer = viewers.open_for_long(bob, integration, after_id=0)
         stays = viewers.open(alice, integration, after_id=0)
         remove_person(integration.team, bob)
         event = viewer.wait_for("stream-error", timeout_s=CUT_OFF_S)
@@ -246,7 +260,7 @@ class TestPermissions:
     def test_who_signs_out_or_has_a_new_password_is_cut_off(
         self, viewers: Viewers, integration: GitHubIntegration, bob: User, how: str
     ) -> None:
-        viewer = viewers.open(bob, integration, after_id=0)
+        viewer = viewers.open_for_long(bob, integration, after_id=0)
         if how == "signs out":
             Session.objects.all().delete()
         else:
@@ -303,7 +317,7 @@ class TestOutages:
         bob: User,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        viewer = viewers.open(bob, integration, after_id=0)
+        viewer = viewers.open_for_long(bob, integration, after_id=0)
         transitions.roster_changed(integration)
         viewer.wait_for("roster")
         grip_publish._pushpin.cache_clear()
