@@ -175,6 +175,8 @@ def settings_markers() -> dict[str, str]:
     }
 
 
+# Starts three processes from nothing, and asks for some three hundred pages.
+@pytest.mark.timeout(180)
 class TestPlantedSecrets:
     def test_none_is_found_where_it_does_not_belong(self, planted: Planted) -> None:
         planted.markers["session key"] = planted.session_key
