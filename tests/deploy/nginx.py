@@ -89,6 +89,12 @@ class Nginx:
         logs = [self.directory / name for name in ("output.log", "error.log")]
         return "".join(path.read_text() for path in logs if path.exists())
 
+    @property
+    def noted(self) -> str:
+        """What it wrote down of requests."""
+        path = self.directory / "access.log"
+        return path.read_text() if path.exists() else ""
+
     def stop(self) -> None:
         if self._running is not None:
             self._running.terminate()

@@ -12,7 +12,7 @@ from integrations.constants import WEBHOOK_SIZE_MAX, RunTrigger
 from integrations.services.runs import start_run
 from tests.deploy.curl import CURL, Answer, Stream, ask
 from tests.deploy.nginx import HOST, NGINX, READ_TIMEOUT_S, Nginx
-from tests.processes import free_port
+from tests.processes import free_port, wait_until
 from tests.stack import Stack
 
 if TYPE_CHECKING:
@@ -129,6 +129,23 @@ def test_bodies_have_the_sizes_that_we_take(nginx: Nginx) -> None:
     larger = ask(nginx, delivery, *as_json, data="a" * (WEBHOOK_SIZE_MAX + 1))
     assert larger.status == 413
     assert "Larger than any delivery" in larger.body
+
+
+def test_links_that_let_in_are_not_written_down(nginx: Nginx) -> None:
+    paths = (
+        "/invitations/planted7/", "/accounts/password/reset/key/2-planted7/",
+        "/accounts/confirm-email/planted7/", "/invitations//planted7/", "/%69nvitations/planted7/",
+        "/github/callback/?code=planted7&state=planted7", "/t/a/github/members/?q=planted7",
+    )  # fmt: skip
+    for path in paths:
+        ask(nginx, f"{SITE}{path}", "--header", "Referer: https://planted7.example/")
+        ask(nginx, f"http://{HOST}{path}")
+    ask(nginx, f"{SITE}/nowhere-else/")
+    wait_until(lambda: "/nowhere-else/" in nginx.noted)
+    assert "GET /invitations/***" in nginx.noted
+    assert "GET /accounts/password/reset/key/***" in nginx.noted
+    assert "GET /github/callback/" in nginx.noted
+    assert "planted7" not in nginx.noted
 
 
 def test_files_with_a_hash_come_from_the_disk(nginx: Nginx) -> None:

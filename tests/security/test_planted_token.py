@@ -15,6 +15,7 @@ import dramatiq
 import pytest
 from allauth.account.models import EmailAddress
 from django.conf import settings
+from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 from dramatiq import Message
@@ -174,6 +175,8 @@ def settings_markers() -> dict[str, str]:
     }
 
 
+# Starts three processes from nothing, and asks for some three hundred pages.
+@pytest.mark.timeout(180)
 class TestPlantedSecrets:
     def test_none_is_found_where_it_does_not_belong(self, planted: Planted) -> None:
         planted.markers["session key"] = planted.session_key
@@ -199,6 +202,8 @@ class TestPlantedSecrets:
             for name, secret in planted.markers.items()
             if secret in text
         }
+        # The table's bytes are in one file of SQLite's or in the other.
+        found -= {("file", "session key"), ("file-wal", "session key")}
         assert found == where_they_belong()
 
 
@@ -208,11 +213,9 @@ def where_they_belong() -> set[tuple[str, str]]:
     And while somebody chooses a new password, allauth keeps the link's key in their session. Who
     could read either there could as well write a session of their own.
     """
-    files = {(where, "session key") for where, text in surfaces.file_texts() if MARK in text}
     return {
         ("table django_session.session_key", "session key"),
         ("session's _password_reset_key", "password reset link"),
-        *files,
     }
 
 
@@ -235,6 +238,7 @@ def assert_the_search_finds(planted: Planted) -> None:
     assert sum("/admin/integrations/messageattempt/" in where for where in masked) >= 3
     marked = [where for where, text in planted.seen if MARK in text]
     assert {where.split(" ")[0] for where in marked} >= {"page", "stream", "table"}
+    assert connection.vendor != "sqlite" or {"file", "file-wal"} & set(marked)
 
 
 def listen(planted: Planted) -> SseClient:
