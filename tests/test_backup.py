@@ -215,7 +215,7 @@ class TestRestore:
             run("restore", path, "--replace")
             assert slugs() == {"acme"}
 
-    def test_it_waits_for_nobody_to_run(
+    def test_it_is_refused_while_anything_runs(
         self, path: Path, elsewhere: Callable[[], Any], acme: Team
     ) -> None:
         run("backup", path)
@@ -422,6 +422,19 @@ class TestPostgres:
         assert "--format=custom" in told.read_text()
         assert secret not in told.read_text()
         assert secret in told.with_suffix(".env").read_text()
+
+    def test_what_a_killed_restore_left_is_not_overwritten(
+        self, path: Path, elsewhere: Callable[[], Any], acme: Team
+    ) -> None:
+        run("backup", path)
+        with elsewhere():
+            run("restore", path)
+            TeamFactory(slug="mine")
+            with connection.cursor() as cursor:
+                cursor.execute(f"CREATE SCHEMA {postgres.ASIDE}")
+            with pytest.raises(CommandError, match=r"nothing was changed.*docs/backup"):
+                run("restore", path, "--replace")
+            assert slugs() == {"acme", "mine"}
 
     def test_a_restore_that_fails_half_way_puts_everything_back(
         self, path: Path, elsewhere: Callable[[], Any], programs: Path, acme: Team

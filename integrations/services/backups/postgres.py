@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from django.db import DatabaseError, connection, transaction
@@ -18,6 +19,7 @@ from integrations.masking import masked
 from integrations.services.backups.files import POSTGRES, BackupRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 # Where the tables are while those of a backup are put in their place.
@@ -64,25 +66,38 @@ class PostgresDatabase:
         a restore that fails leaves everything as it was.
         """
         restore = _program("pg_restore")
-        _set_aside()
-        try:
+        with _set_aside():
             _run(
                 restore, "--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges",
                 f"--dbname={connection.settings_dict['NAME']}", str(path),
             )  # fmt: skip
-        except BaseException:
-            _put_back()
-            raise
         with connection.cursor() as cursor:
-            cursor.execute(f"DROP SCHEMA {ASIDE} CASCADE")
             # The planner's statistics are no part of a backup.
             cursor.execute("ANALYZE")
 
 
-def _set_aside() -> None:
+@contextmanager
+def _set_aside() -> Iterator[None]:
+    """Have the tables out of the way for the block, and give them up unless it raises."""
+    with connection.cursor() as cursor:
+        tables = connection.introspection.table_names(cursor)
+    if not tables:
+        # Which needs no right to make a schema.
+        yield
+        return
+    _move_aside(tables)
+    try:
+        yield
+    except BaseException:
+        _put_back()
+        raise
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP SCHEMA {ASIDE} CASCADE")
+
+
+def _move_aside(tables: list[str]) -> None:
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            tables = connection.introspection.table_names(cursor)
             cursor.execute(f"CREATE SCHEMA {ASIDE}")
             for table in tables:
                 cursor.execute(f"ALTER TABLE {connection.ops.quote_name(table)} SET SCHEMA {ASIDE}")
