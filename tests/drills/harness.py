@@ -126,10 +126,11 @@ class Drill:
         return self.audience
 
     def close(self) -> None:
-        """End what looks on, and the worker at once: its drill is over, and it takes 4 s to go."""
+        """End what looks on, and workers at once: the drill is over, and they take 4 s to go."""
         if self.audience is not None:
             self.audience.close()
-        self.stack.worker.kill()
+        for name in ("worker", "worker-2"):
+            self.stack[name].kill()
 
     def finish(
         self,
