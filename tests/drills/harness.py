@@ -171,11 +171,12 @@ class Drill:
         for site in self.sites if doubled is None else ():
             self._check_calls(site, cuts_allowed)
 
-    def record(self, record: Record) -> None:
-        """Keep a row for the table, and fail if a bar was missed."""
-        self.note(PROPERTY, record.as_property())
-        print(f"DRILL {', '.join(record.cells())}")
-        assert record.holds, record
+    def record(self, *records: Record) -> None:
+        """Keep rows for the table, and then fail if a bar was missed."""
+        for record in records:
+            self.note(PROPERTY, record.as_property())
+            print(f"DRILL {', '.join(record.cells())}")
+        assert all(record.holds for record in records), [one for one in records if not one.holds]
 
     def _seen(self) -> dict[str, Any]:
         """Wait until every viewer shows the end of their run; return how long that took."""
