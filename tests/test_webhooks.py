@@ -38,7 +38,7 @@ from integrations.models import (
 from integrations.services import departures, member_sync, transitions
 from integrations.services.roster import write_page
 from integrations.services.switching import switch_member
-from integrations.services.webhooks import intake
+from integrations.services.webhooks import drain, intake
 from tests.factories import (
     GitHubIntegrationFactory,
     TeamMemberFactory,
@@ -579,6 +579,34 @@ class TestAbuse:
         assert not WebhookDelivery.objects.exclude(status="applied").exists()
         work()
         assert MemberChange.objects.filter(team=watched.team).count() == 1_000
+
+    def test_one_that_comes_as_a_worker_ends_waits_for_no_ticker(
+        self,
+        client: Client,
+        watched: GitHubIntegration,
+        broker: Any,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Its message finds the inbox held, and the holder has looked for the last time."""
+        post(client, "organization", membership_payload(watched, "member_added", person(7)))
+        [inbox] = WebhookInbox.objects.all()
+        look = drain._next_batch
+
+        def look_and_be_late(inbox_id: int) -> list[WebhookDelivery]:
+            batch = look(inbox_id)
+            if not batch:
+                payload = membership_payload(watched, "member_added", person(8))
+                post(client, "organization", payload)
+                assert drain.drain(inbox_id, should_stop=lambda: False) is None
+                broker.client.delete(f"{broker.namespace}:webhooks")
+            return batch
+
+        monkeypatch.setattr(drain, "_next_batch", look_and_be_late)
+        tasks.apply_webhooks_task.fn(inbox.pk)
+        monkeypatch.undo()
+        assert broker.client.llen(f"{broker.namespace}:webhooks") == 1
+        work()
+        assert watched.team.members.active().count() == 2
 
     def test_one_bad_delivery_holds_nobody_else_up(
         self, client: Client, watched: GitHubIntegration

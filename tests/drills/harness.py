@@ -126,10 +126,11 @@ class Drill:
         return self.audience
 
     def close(self) -> None:
-        """End what looks on, and the worker at once: its drill is over, and it takes 4 s to go."""
+        """End what looks on, and workers at once: the drill is over, and they take 4 s to go."""
         if self.audience is not None:
             self.audience.close()
-        self.stack.worker.kill()
+        for name in ("worker", "worker-2"):
+            self.stack[name].kill()
 
     def finish(
         self,
@@ -170,11 +171,12 @@ class Drill:
         for site in self.sites if doubled is None else ():
             self._check_calls(site, cuts_allowed)
 
-    def record(self, record: Record) -> None:
-        """Keep a row for the table, and fail if a bar was missed."""
-        self.note(PROPERTY, record.as_property())
-        print(f"DRILL {', '.join(record.cells())}")
-        assert record.holds, record
+    def record(self, *records: Record) -> None:
+        """Keep rows for the table, and then fail if a bar was missed."""
+        for record in records:
+            self.note(PROPERTY, record.as_property())
+            print(f"DRILL {', '.join(record.cells())}")
+        assert all(record.holds for record in records), [one for one in records if not one.holds]
 
     def _seen(self) -> dict[str, Any]:
         """Wait until every viewer shows the end of their run; return how long that took."""

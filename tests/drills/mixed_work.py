@@ -137,9 +137,12 @@ class MixedWork:
 
     def _acts(self) -> list[Act]:
         acts: list[Act] = [self._sign_in_and_out]
+        acts.append(partial(self._look_on, self._operator, "/ops/live/"))
         acts += [partial(self._ask, self._operator, path) for path in OPS_PAGES]
         for site in self._sites:
-            acts += [partial(self._click, site), *[partial(self._look_on, site)] * 2]
+            stream = reverse("live", args=[site.integration.team.slug])
+            admin = self._admins[site.integration.pk]
+            acts += [partial(self._click, site), *[partial(self._look_on, admin, stream)] * 2]
             acts += [partial(self._page, site, name, query) for name, query in PAGES]
             acts += [partial(self._deliver, site, *kind) for kind in WEBHOOKS]
         self._random.shuffle(acts)
@@ -171,12 +174,11 @@ class MixedWork:
         answer = requests.get(f"{self._url}{path}", cookies=cookies, timeout=TIMEOUT_S)
         assert answer.ok, (path, answer.status_code, answer.text[:300])
 
-    def _look_on(self, site: Site) -> None:
+    def _look_on(self, cookies: dict[str, str], path: str) -> None:
         """Open a stream, hear its first event and leave."""
-        path = reverse("live", args=[site.integration.team.slug])
-        client = SseClient(f"{self._url}{path}", cookies=self._admins[site.integration.pk])
+        client = SseClient(f"{self._url}{path}", cookies=cookies)
         try:
-            client.wait_for("stream-open", timeout_s=TIMEOUT_S)
+            wait_until(lambda: client.events, timeout_s=TIMEOUT_S, what=f"an event of {path}")
         finally:
             client.close()
 

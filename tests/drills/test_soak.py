@@ -71,19 +71,18 @@ def test_a_soak_leaves_nothing_behind(drill: Drill) -> None:
     found = growths(readings[warm_up_count:], BOUNDS)
     lost = work.untrue_rosters()
     settled_s = round(max(work.settled_s), 1)
-    drill.record(
-        Record(
-            drill=f"soak of {SOAK_S:g} s" if IS_FULL else "soak, short",
-            watched=f"{work.unit_count} units",
-            over_after_s=settled_s,
-            bar_s=OVER_WITHIN_S,
-            lost=len(lost),
-            doubled=work.doubled_count,
-            figures={"readings": len(readings), "warm-up": warm_up_count} | work.counts,
-        )
+    total = Record(
+        drill=f"soak of {SOAK_S:g} s" if IS_FULL else "soak, short",
+        watched=f"{work.unit_count} units",
+        over_after_s=settled_s,
+        bar_s=OVER_WITHIN_S,
+        lost=len(lost),
+        doubled=work.doubled_count,
+        figures={"readings": len(readings), "warm-up": warm_up_count} | work.counts,
     )
-    for row in rows_of(found, footprint.peaks):
-        drill.record(row)
+    for owner, kind in [(name, MEMORY) for name in PROCESSES]:
+        print("SERIES", owner, kind, *(round(one.figures[owner, kind]) for one in readings))
+    drill.record(total, *rows_of(found, footprint.peaks))
 
 
 def rows_of(found: Iterable[Growth], peaks: dict[tuple[str, str], float]) -> list[Record]:

@@ -64,6 +64,7 @@ def test_case_04_a_wait_of_forty_minutes_is_a_row_and_no_sleeping_worker(
     assert timedelta(minutes=39) < wait_of(run) <= timedelta(minutes=40, seconds=2)
     card = MemberSyncCard.of(integration)
     assert (card.state, card.seen_count) == ("waiting", 100)
+    assert (card.wait_reason, card.is_trying_again) == ("rate_limited", False)
     assert run.is_active
     assert run.page_count == 1
     assert run.lease_token is None
@@ -100,6 +101,9 @@ def test_case_06_a_reset_beside_a_5xx_is_no_hour_s_wait(
     assert run.is_active or status in {502, 504}
     assert not run.is_active or wait_of(run) < timedelta(seconds=10)
     assert run.wait_count == 0
+    if run.is_active:
+        card = MemberSyncCard.of(integration)
+        assert (card.wait_reason, card.is_trying_again) == ("github_unavailable", True)
 
 
 @pytest.mark.parametrize("_again", range(5))

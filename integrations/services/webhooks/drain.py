@@ -72,8 +72,9 @@ def drain(inbox_id: int, *, should_stop: Callable[[], bool]) -> Drained | None:
             if not _claim(inbox_id, token):
                 break
     finally:
+        # A message that came meanwhile found the lease held and is gone: none is on its way.
         WebhookInbox.objects.filter(pk=inbox_id, lease_token=token).update(
-            lease_token=None, lease_expires_at=None
+            lease_token=None, lease_expires_at=None, message_at=None
         )
     for integration in drained.to_read:
         drained.runs.append(start_run(integration, trigger=RunTrigger.WEBHOOK).run)
