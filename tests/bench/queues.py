@@ -242,7 +242,7 @@ def _sum_of_sends() -> int:
         ended_count = int(cursor.fetchone()[0])
     waiting = broker_client().hvals(_key(f"{QUEUE_SCHEDULED}.msgs"))
     name = tasks.sync_github_members_task.actor_name.encode()
-    return ended_count + sum(name in payload for payload in waiting)  # type: ignore[union-attr]
+    return ended_count + sum(name in payload for payload in waiting)
 
 
 def _key(name: str) -> str:
