@@ -209,9 +209,8 @@ class SandboxProcess(Process):
 
     def __init__(self, *options: str, log_dir: Path, latency_ms: int = 0) -> None:
         command = ("-m", "integrations.sandbox", "--port", "0", "--latency-ms", str(latency_ms))
-        command += options
         name = f"sandbox-{latency_ms}ms" if latency_ms else "-".join(("sandbox", *options))
-        super().__init__(*command, name=name, log_dir=log_dir, environment={})
+        super().__init__(*command, *options, name=name, log_dir=log_dir, environment={})
 
     def start(self) -> None:
         super().start()

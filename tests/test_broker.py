@@ -279,7 +279,7 @@ class TestHowSoonAMessageIsSeen:
     ) -> None:
         longest = {}
         for queue in (QUEUE_INTERACTIVE, QUEUE_SCHEDULED):
-            consumer = broker.consume(queue, prefetch=1, timeout=1_000)
+            consumer: Any = broker.consume(queue, prefetch=1, timeout=1_000)
             longest[queue] = max(consumer.next_pause_s() for _ in range(100))
             consumer.close()
         assert longest[QUEUE_INTERACTIVE] <= WATCHED_LOOK_MS / 1000

@@ -31,7 +31,7 @@ from integrations.constants import (
 )
 from integrations.models import GitHubIntegration, SyncRun
 from integrations.ops import queues as broker_queues
-from integrations.services import member_sync
+from integrations.services import member_sync, transitions
 from integrations.services.runs import start_run
 from integrations.telemetry.processes import SCHEDULER, read_processes
 from integrations.telemetry.redis_clients import broker_client, telemetry_client
@@ -63,7 +63,7 @@ NAIVE_PATIENCE_S: Final = 60.0
 TICK_BAR_S: Final = 2.0
 
 LARGE_SIZE: Final = 50_000
-SMALL_COUNT: Final = 500
+SMALL_COUNT: Final = int(os.environ.get("SMALL_TEAMS", "500"))
 FEW: Final = 10
 LATENCY_MS: Final = 20
 HELD_UP_BAR: Final = 1.5
@@ -242,7 +242,7 @@ def _sum_of_sends() -> int:
         ended_count = int(cursor.fetchone()[0])
     waiting = broker_client().hvals(_key(f"{QUEUE_SCHEDULED}.msgs"))
     name = tasks.sync_github_members_task.actor_name.encode()
-    return ended_count + sum(name in payload for payload in waiting)  # type: ignore[union-attr]
+    return ended_count + sum(name in payload for payload in waiting)
 
 
 def _key(name: str) -> str:
@@ -285,8 +285,6 @@ def giant_and_small(bench: Bench) -> list[Row]:
     giant.refresh_from_db()
     bench.stack.worker.stop()
     ratio = beside_s / alone_s
-    first_s = _few_behind_a_giant(bench, slice_s=SLICE_LENGTH.total_seconds())
-    naive_s = _few_behind_a_giant(bench, slice_s=3_600)
     return [
         Row(
             f"{SMALL_COUNT} teams of {SMALL_SIZE} beside one of {LARGE_SIZE:,}, one worker "
@@ -296,7 +294,16 @@ def giant_and_small(bench: Bench) -> list[Row]:
             f"{HELD_UP_BAR} x",
             "-",
             ratio <= HELD_UP_BAR,
-        ),
+        )
+    ]
+
+
+def few_behind_a_giant(bench: Bench) -> list[Row]:
+    """Ten small ones come just after an organisation of 50,000, on a worker of one thread."""
+    _begin_anew(bench)
+    first_s = _few_behind_a_giant(bench, slice_s=SLICE_LENGTH.total_seconds())
+    naive_s = _few_behind_a_giant(bench, slice_s=3_600)
+    return [
         Row(
             f"{FEW} small ones behind the giant on a single thread, all done",
             f"{first_s:.0f} s, after its slice of {SLICE_LENGTH.total_seconds():.0f} s",
@@ -349,7 +356,8 @@ def _few_behind_a_giant(bench: Bench, *, slice_s: float) -> float:
             wait_until(lambda: _started_at(giant), what="the giant being begun")
             return _small_done(few)
         finally:
-            SyncRun.objects.filter(pk=giant.pk).delete()
+            # It finds out at its next page.
+            transitions.cancel(giant, person=None)
             worker.stop()
 
 
@@ -411,4 +419,9 @@ def _are_waiting(runs: Sequence[SyncRun]) -> bool:
     return not active.filter(resume_at=None).exists()
 
 
-QUEUES: Final = (night_and_click, giant_and_small, a_budget_that_teams_share)
+QUEUES: Final = (
+    night_and_click,
+    giant_and_small,
+    few_behind_a_giant,
+    a_budget_that_teams_share,
+)
