@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.core.asgi import get_asgi_application
 
+from project.admission import PageAdmission
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 # WhiteNoise answers with files, which are read in a thread under ASGI; a log line for it says
 # nothing that anybody could mend.
 warnings.filterwarnings("ignore", "StreamingHttpResponse must consume synchronous iterators")
-django_application = get_asgi_application()
+django_application = PageAdmission(get_asgi_application())
 
 # Only now: these need settings and models.
 from integrations.live.admission import StreamAdmission  # noqa: E402
