@@ -13,7 +13,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpResponse
 from django.middleware.security import SecurityMiddleware
 from django.utils.cache import add_never_cache_headers, has_vary_header
-from django.utils.decorators import sync_and_async_middleware
+from django.utils.decorators import sync_and_async_middleware, sync_only_middleware
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,3 +65,13 @@ def headers_of_every_answer() -> dict[str, str]:
     del response.headers["Content-Type"]
     SecurityMiddleware(lambda _: response).process_response(request, response)
     return dict(_with_headers(response).headers)
+
+
+@sync_only_middleware
+def in_one_thread(get_response: Callable[..., Any]) -> Callable[..., Any]:
+    """Have all middlewares of a request run in its one thread, one after the other.
+
+    Under ASGI Django asks each of its own middlewares from the event loop, a change of threads
+    for every hook. Where the innermost one is synchronous, all around it are.
+    """
+    return get_response

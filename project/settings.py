@@ -81,6 +81,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "project.full_disk.FullDiskMiddleware",
+    "project.headers.in_one_thread",
 ]
 
 ROOT_URLCONF = "project.urls"

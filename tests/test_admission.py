@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import pytest
 
 from project.admission import LINES, PageAdmission
 
-Message = dict[str, Any]
+Message = MutableMapping[str, Any]
 PLACES = dict(LINES)
 BODY: Message = {"type": "http.request", "body": b"", "more_body": False}
 PART: Message = {"type": "http.request", "body": b"a", "more_body": True}

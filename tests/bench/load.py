@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.bench.rows import Bench
 
 STREAMS: Final = 200
-STATED_RATE: Final = 40
+STATED_RATE: Final = 20
 STATED_S: Final = 30
 BAR_MS: Final = 150
 # Where people notice: https://www.nngroup.com/articles/response-times-3-important-limits/ has it
@@ -33,7 +33,7 @@ BAR_MS: Final = 150
 NOTICED_MS: Final = 200
 STEP_S: Final = 12
 # Each a half more than the one before.
-STEPS: Final = (60, 90, 135, 200)
+STEPS: Final = (30, 45, 68, 100)
 WARM_S: Final = 5
 
 
