@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
 
@@ -25,7 +25,8 @@ class GripProxy:
     # Without a slash at its end.
     control_url: str
     issuer: str
-    key: str
+    # Not where settings are shown.
+    key: str = field(repr=False)
 
 
 def read_grip_proxies(given: str) -> list[GripProxy]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # Pushpin 1.36 refuses ("502 Bad Gateway") what its zurl can't take at once: a hundred on their way.
 # Pages come again after a while; this crowd doesn't.
 AT_ONCE: Final = 50
-TIMEOUT_S: Final = 90
+TIMEOUT_S: Final = 200
 ROUNDS: Final = 8
 LARGE_ROUNDS: Final = 2
 # Long enough to see what renewing the holds costs, once in 60 to 90 s each.

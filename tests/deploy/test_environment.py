@@ -142,6 +142,7 @@ class TestPushpins:
                 GripProxy("http://10.0.0.1:5561", "rollcall", self.KEY),
                 GripProxy("http://10.0.0.2:5561", "rollcall", self.KEY),
             ]
+            assert self.KEY not in repr(found)
         assert read_grip_proxies("") == []
 
     @pytest.mark.parametrize(

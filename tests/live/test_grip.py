@@ -31,7 +31,7 @@ from project.grip import GripProxy
 from tests.factories import GitHubIntegrationFactory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from integrations.models import GitHubIntegration, User
 
@@ -62,7 +62,7 @@ class Asked:
     """One request through the door, and what came of it."""
 
     def __init__(
-        self, path: str, *, query: str = "", last: list[str] | None = None, **headers: str
+        self, path: str, *, query: str = "", last: Sequence[str] = (), **headers: str
     ) -> None:
         self.messages: list[dict[str, Any]] = []
         self.is_handed_on = False
@@ -76,7 +76,7 @@ class Asked:
                     (name.replace("_", "-").encode(), value.encode())
                     for name, value in {"host": "testserver", **headers}.items()
                 ),
-                *((b"grip-last", value.encode()) for value in last or []),
+                *((b"grip-last", value.encode()) for value in last),
             ],
         }
         asyncio.run(self._ask(scope))
