@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 pytestmark = marks("web", "worker", "scheduler")
 
-SITES = 16 if IS_FULL else 4
+SITES = 10 if IS_FULL else 4
 # Begun after the backup: the restored database knows nothing of them.
 LATER = 6 if IS_FULL else 2
 # A page takes this long until the backup is written, so that the syncs are under way in it.
