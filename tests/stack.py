@@ -61,26 +61,8 @@ class Stack:
                 is_forked=is_forked,
                 root=root,
             )
-            for name, command in {
-                "web": (
-                    "-m", "uvicorn", "project.asgi:application", "--host", "127.0.0.1",
-                    "--port", str(self.port), "--no-proxy-headers",
-                    "--timeout-graceful-shutdown", "2",
-                ),
-                "worker": (
-                    "manage.py", "rundramatiq", "--processes", "1", "--threads", "12",
-                    "--skip-logging", "--worker-shutdown-timeout", "5000",
-                ),
-                "scheduler": ("manage.py", "run_scheduler"),
-                # Started by name only: any number may run side by side.
-                "worker-2": (
-                    "manage.py", "rundramatiq", "--processes", "1", "--threads", "12",
-                    "--skip-logging", "--worker-shutdown-timeout", "5000",
-                ),
-                "scheduler-2": ("manage.py", "run_scheduler"),
-                "scheduler-3": ("manage.py", "run_scheduler"),
-            }.items()
-        }  # fmt: skip
+            for name, command in _commands(self.port).items()
+        }
 
     @property
     def web(self) -> Process:
@@ -154,6 +136,22 @@ class Stack:
         with redis.Redis.from_url(settings.BROKER_REDIS_URL) as client:
             keys = client.keys(f"{settings.BROKER_NAMESPACE}:*.msgs")
             return sum(client.hlen(key) for key in keys if not key.endswith(b".XQ.msgs"))
+
+
+def _commands(port: int) -> dict[str, tuple[str, ...]]:
+    """Return what the Procfile starts, by name; further ones of a kind are started by name only."""
+    web = (
+        "-m", "uvicorn", "project.asgi:application", "--host", "127.0.0.1", "--port", str(port),
+        "--no-proxy-headers", "--timeout-graceful-shutdown", "2",
+    )  # fmt: skip
+    worker = (
+        "manage.py", "rundramatiq", "--processes", "1", "--threads", "12",
+        "--skip-logging", "--worker-shutdown-timeout", "5000",
+    )  # fmt: skip
+    scheduler = ("manage.py", "run_scheduler")
+    commands: dict[str, tuple[str, ...]] = {"web": web}
+    commands |= dict.fromkeys(("worker", "worker-2"), worker)
+    return commands | dict.fromkeys(("scheduler", "scheduler-2", "scheduler-3"), scheduler)
 
 
 def database_url() -> str:
