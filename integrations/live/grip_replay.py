@@ -13,8 +13,8 @@ from integrations.live.viewer import come_back
 
 if TYPE_CHECKING:
     from integrations.live.grip_hold import Hold
-    from integrations.live.permits import Permit
     from integrations.live.news import News
+    from integrations.live.permits import Permit
 
 # Pushpin takes 100,000 bytes of an answer that asks for a hold.
 BODY_MAX_BYTES: Final = 90_000
