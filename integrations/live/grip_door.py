@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from integrations.live.admission import Application, Message, Receive, Send
 
-# What asks for Pushpin (zurl, by libcurl) tries five connections that it had kept; of hundreds that
-# we closed at one moment all five are dead, and a viewer gets "502 Bad Gateway".
+# An answer is the last of its connection: Pushpin (zurl, by libcurl) would keep hundreds of them
+# open for a next time, each a file descriptor of ours.
 CLOSE: Final = (b"connection", b"close")
 SIGNATURE: Final = b"grip-sig"
 
