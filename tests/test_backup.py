@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import stat
+import subprocess
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -354,7 +355,9 @@ class TestSqlite:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         TeamFactory(slug="in-the-log")
         copied = tmp_path / "copied"
-        shutil.copy(connection.settings_dict["NAME"], copied)
+        # By a process of its own: to close a file that SQLite has open as well drops its locks, and
+        # then the other connections write over each other (https://www.sqlite.org/howtocorrupt.html).
+        subprocess.run(["cp", connection.settings_dict["NAME"], copied], check=True)
         run("backup", path)
         with elsewhere():
             run("restore", copied)
