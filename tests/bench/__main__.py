@@ -1,6 +1,6 @@
 """`make bench`: start the real processes, measure every row, and print the table.
 
-With `--record DIRECTORY` it also leaves there the table (figures.md), every number behind it
+With `--record DIRECTORY` it also leaves there the table (README.md), every number behind it
 (figures.json) and the plots. Exits with 1 when a figure misses its bar.
 """
 
@@ -13,16 +13,20 @@ import logging
 import os
 import sys
 import tempfile
+import traceback
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import django
 
 from tests.bench.plots import draw
-from tests.bench.table import as_markdown, as_text, machine, write_json
+from tests.bench.table import Row, as_markdown, as_text, machine, write_json
 from tests.processes import SandboxProcess, Valkey
 from tests.sandbox_control import app_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 
 def main() -> int:
@@ -34,12 +38,15 @@ def main() -> int:
     about = machine()
     with ExitStack() as cleanup:
         directory = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="rollcall-")))
-        rows = _measure(directory, options.names, cleanup)
+        rows = []
+        for found in _measured(directory, options.names, cleanup):
+            rows += found
+            if options.record:
+                # After each: what was measured is not lost with what comes after it.
+                _record(rows, options.record, about=about)
     print(f"\n{about}\n\n{as_text(rows)}\n")
     if options.json:
         write_json(rows, options.json, about=about)
-    if options.record:
-        _record(rows, options.record, about=about)
     return 0 if all(row.holds for row in rows) else 1
 
 
@@ -52,7 +59,29 @@ def _record(rows: list[Any], directory: Path, *, about: str) -> None:
     (directory / "README.md").write_text(words)
 
 
-def _measure(directory: Path, names: list[str], cleanup: ExitStack) -> list[Any]:
+def _measured(directory: Path, names: list[str], cleanup: ExitStack) -> Iterator[list[Any]]:
+    """Measure one after the other; yield each one's rows."""
+    bench, measurements = _bench(directory, cleanup)
+    for measure in measurements:
+        # By its own name, or by its module's: "queues" are several.
+        module = measure.__module__.rpartition(".")[2]
+        if not names or {measure.__name__, module} & set(names):
+            print(f"measuring {measure.__name__} ...", file=sys.stderr, flush=True)
+            yield _rows_of(measure, bench)
+
+
+def _rows_of(measure: Any, bench: Any) -> list[Any]:
+    """Measure; one that breaks is a row that misses its bar, and the others go on."""
+    try:
+        return list(measure(bench))
+    except Exception as exc:
+        traceback.print_exc()
+        words = f"broke: {type(exc).__name__}"
+        return [Row(measure.__name__, words, "an answer", "-", holds=False)]
+
+
+def _bench(directory: Path, cleanup: ExitStack) -> tuple[Any, Sequence[Any]]:
+    """Start the real processes; return them, and all there is to measure."""
     valkey = Valkey(directory / "valkey")
     valkey.start()
     cleanup.callback(valkey.kill)
@@ -90,14 +119,7 @@ def _measure(directory: Path, names: list[str], cleanup: ExitStack) -> list[Any]
     bench = measurements.Bench(
         sandbox=control(sandbox.url), slow_sandbox=control(slow.url), stack=stack
     )
-    rows = []
-    for measure in measurements.ALL:
-        # By its own name, or by its module's: "queues" are several.
-        module = measure.__module__.rpartition(".")[2]
-        if not names or {measure.__name__, module} & set(names):
-            print(f"measuring {measure.__name__} ...", file=sys.stderr, flush=True)
-            rows += measure(bench)
-    return rows
+    return bench, measurements.ALL
 
 
 if __name__ == "__main__":
