@@ -23,7 +23,7 @@ from integrations.services.runs import start_run
 from tests.bench.crowd_control import CrowdControl
 from tests.bench.stream_comparison import naive_streams, nchan_streams
 from tests.bench.stream_teams import REVISION, make_teams
-from tests.bench.table import Row, percentile
+from tests.bench.table import Row, Samples, percentile
 from tests.processes import Process, free_port, is_listening
 from tests.stack import database_url
 
@@ -136,6 +136,7 @@ def _held(web: Web, teams: Teams, *, naive: str) -> list[Row]:
             "500 a second, 0 lost",
             "-",
             rate >= 500 and opened["opened"] == STREAMS,
+            Samples("a second", 500, [rate], is_floor=True),
         ),
         Row(
             f"{STREAMS:,} open streams in one process: each, threads, database connections",
@@ -143,6 +144,7 @@ def _held(web: Web, teams: Teams, *, naive: str) -> list[Row]:
             "30 KiB, 20 threads, 0 busy",
             naive,
             each_kib <= 30 and held.threads <= 20 and busy == 0,
+            Samples("KiB each", 30, [each_kib]),
         ),
         Row(
             f"event to {FEW} viewers while {STREAMS:,} are open (p95, the last of them)",
@@ -150,6 +152,7 @@ def _held(web: Web, teams: Teams, *, naive: str) -> list[Row]:
             "50 ms",
             "-",
             percentile(lags, 95) <= 0.050,
+            Samples("ms", 50, [lag * 1000 for lag in lags]),
         ),
     ]
 
@@ -221,6 +224,7 @@ def _one_large_team(web: Web, crowd: CrowdControl, teams: Teams) -> list[Row]:
             "500 ms",
             "-",
             max(lags) <= 0.5,
+            Samples("ms", 500, [lag * 1000 for lag in lags]),
         )
     ]
 
