@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from tests.bench.table import percentile
 
@@ -22,7 +23,7 @@ BAR: Final = "#475569"
 DPI: Final = 130
 # Fewer say nothing about how they spread.
 SPREAD_MIN: Final = 20
-NAME_WIDTH: Final = 60
+NAME_WIDTH: Final = 76
 # What has no room on a logarithmic axis: nothing at all.
 LEAST: Final = 1e-3
 
@@ -51,7 +52,7 @@ def _against_bars(rows: Sequence[Row], path: Path, *, about: str) -> Path:
             axes.plot(_multiple(samples, samples.naive), place, "s", color=NAIVE, zorder=3)
     axes.axvline(1, color=BAR, linewidth=1.5)
     axes.axvspan(axes.get_xlim()[0], 1, color=OURS, alpha=0.05)
-    axes.set_xscale("log")
+    _logarithmic(axes, steps=(1.0,))
     axes.set_yticks(range(len(rows)), [_short(row.name) for row in reversed(rows)], fontsize=8)
     axes.grid(axis="x", alpha=0.3)
     axes.set_xlabel("times the bar (left of 1 it is held); 95th percentile where there are many")
@@ -96,7 +97,7 @@ def _spread(axes: Axes, samples: Samples, *, title: str) -> None:
             shares = [100 * (place + 1) / len(ordered) for place in range(len(ordered))]
             axes.step(ordered, shares, where="post", color=color, label=label)
     axes.axvline(samples.bar, color=BAR, linestyle="--", linewidth=1, label="bar")
-    axes.set_xscale("log")
+    _logarithmic(axes, steps=(1.0, 2.0, 5.0))
     axes.set_ylim(0, 102)
     axes.grid(alpha=0.3)
     axes.set_xlabel(samples.unit, fontsize=8)
@@ -104,6 +105,14 @@ def _spread(axes: Axes, samples: Samples, *, title: str) -> None:
     axes.set_title(_short(title), fontsize=8, loc="left")
     axes.tick_params(labelsize=7)
     axes.legend(fontsize=7, loc="lower right")
+
+
+def _logarithmic(axes: Axes, *, steps: tuple[float, ...]) -> None:
+    """Number the axis with plain figures, at these steps of each power of ten."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=steps, numticks=12))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _short(name: str) -> str:

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 CPU_INFO: Final = Path("/proc/cpuinfo")
+LOOP_COUNT: Final = 5_000_000
 HEADS: Final = ("what", "measured", "bar", "the naive way, same run")
 
 
@@ -59,7 +61,7 @@ class Row:
 
     def as_json(self) -> dict[str, Any]:
         kept = {key: value for key, value in asdict(self).items() if key != "samples"}
-        return kept | (self.samples.as_json() if self.samples else {})
+        return kept | ({"samples": self.samples.as_json()} if self.samples else {})
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -81,12 +83,22 @@ def summary(values: Sequence[float]) -> dict[str, Any]:
 
 
 def machine() -> str:
-    """Name the machine, and how busy it was when asked: other work makes times longer."""
+    """Name the machine, how busy it was when asked, and how fast: both change from hour to hour."""
     memory_gib = psutil.virtual_memory().total / 2**30
     return (
         f"{platform.system()} {platform.machine()}, {_processor()}{os.cpu_count()} cores, "
-        f"{memory_gib:.0f} GiB, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
+        f"{memory_gib:.0f} GiB, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}, "
+        f"{LOOP_COUNT:,} squares in {_loop_s():.2f} s"
     )
+
+
+def _loop_s() -> float:
+    """Return how long Python's own work takes here, in seconds: what the other times are worth."""
+    begun_s = time.perf_counter()
+    total = 0
+    for number in range(LOOP_COUNT):
+        total += number * number
+    return time.perf_counter() - begun_s
 
 
 def _processor() -> str:
