@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +29,7 @@ from tests.bench.queue_teams import connected_teams
 from tests.processes import SandboxProcess
 from tests.sandbox_control import SandboxControl
 from tests.syncing import connect, start, work_on
+from tests.together import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -131,20 +131,8 @@ class TestANightOfHundreds:
 
     def test_five_tickers_at_once_start_each_once(self, small: SandboxOrganization) -> None:
         due_teams(small, 40)
-        gate, started = threading.Barrier(5), []
-
-        def look() -> None:
-            gate.wait()
-            try:
-                started.extend(schedule.start_due(timezone.now()))
-            finally:
-                connection.close()
-
-        threads = [threading.Thread(target=look) for _ in range(5)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        started: list[SyncRun] = []
+        at_once(5, lambda: started.extend(schedule.start_due(timezone.now())))
         assert len(started) == len({run.integration_id for run in started}) == 40
         assert nights().count() == 40
         assert due_count() == 0

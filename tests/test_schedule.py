@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
 from django.utils import timezone
 
 from integrations.constants import (
@@ -24,6 +22,7 @@ from integrations.services.connection import disconnect
 from integrations.services.runs import start_run
 from tests.factories import GitHubIntegrationFactory
 from tests.syncing import connect, roster, truth
+from tests.together import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,20 +137,8 @@ class TestDue:
         assert due.runs.count() == 1
 
     def test_ten_tickers_at_once_start_it_once(self, due: GitHubIntegration) -> None:
-        gate, started = threading.Barrier(10), []
-
-        def look() -> None:
-            gate.wait()
-            try:
-                started.extend(schedule.start_due(timezone.now()))
-            finally:
-                connection.close()
-
-        threads = [threading.Thread(target=look) for _ in range(10)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        started: list[SyncRun] = []
+        at_once(10, lambda: started.extend(schedule.start_due(timezone.now())))
         assert len(started) == 1
         assert len(scheduled_runs(due)) == 1
 
