@@ -88,6 +88,7 @@ class _Read:
     job: Job
     pages_left: int
     is_first: bool = True
+    has_worked: bool = False
     slice_begun_s: float = 0.0
 
 
@@ -135,13 +136,15 @@ class _Play:
         read.is_first = False
         self.night.waited_s.append(now_s - read.job.due_s)
         self.night.request_count += self.costs.run_requests
-        asked_s = now_s + self.costs.run_requests * self.costs.latency_s
-        self._later(
-            max(asked_s, self._on_core(now_s, self.costs.run_cpu_s, process)), read, process
-        )
+        self._later(now_s + self.costs.run_requests * self.costs.latency_s, read, process)
 
     def _go_on(self, read: _Read, now_s: float, process: int) -> None:
         """Read a page, or give the thread back: at the end, after a slice, without budget."""
+        if not read.has_worked:
+            # What its own requests brought; nothing is fetched ahead meanwhile.
+            read.has_worked = True
+            self._later(self._on_core(now_s, self.costs.run_cpu_s, process), read, process)
+            return
         if not read.pages_left:
             self.night.ended_s.append(now_s)
             self._give_back(read, now_s, process, again_s=None)
