@@ -183,6 +183,9 @@ WAIT_MAX: Final = timedelta(hours=2)
 # How often the ticker looks, and how long it leaves a message before it sends another.
 TICK_INTERVAL: Final = timedelta(seconds=2)
 RESEND_AFTER: Final = timedelta(seconds=15)
+# Who starts a run sends its message once that is committed, if it lives; a queue that doesn't
+# answer is given up in less.
+SENT_BY_STARTER_WITHIN: Final = timedelta(seconds=5)
 RESEND_AFTER_MAX: Final = timedelta(minutes=10)
 
 # A retry takes over the place of the run that failed if it ended this short a time ago: GitHub's

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 
-from integrations.constants import TICK_INTERVAL, RunTrigger
+from integrations.constants import SENT_BY_STARTER_WITHIN, TICK_INTERVAL, RunTrigger
 from integrations.models import GitHubIntegration, SyncRun
+from integrations.services import recovery
 from integrations.services.runs import start_run
 from tests.factories import GitHubIntegrationFactory
 from tests.processes import Valkey
@@ -27,10 +28,24 @@ AT_ONCE_S = TICK_INTERVAL.total_seconds() / 2
 def unsent_run() -> SyncRun:
     """A run whose message never went: the process died between commit and send."""
     integration: GitHubIntegration = GitHubIntegrationFactory()
-    return start_run(integration, trigger=RunTrigger.MANUAL).run
+    run = start_run(integration, trigger=RunTrigger.MANUAL).run
+    run.created_at -= SENT_BY_STARTER_WITHIN
+    run.save(update_fields=["created_at"])
+    return run
 
 
 class TestOnce:
+    def test_it_leaves_the_message_of_a_new_run_to_who_started_it(self) -> None:
+        run = start_run(GitHubIntegrationFactory(), trigger=RunTrigger.MANUAL).run
+        assert recovery.take_runs_to_send(run.created_at) == []
+        later = run.created_at + SENT_BY_STARTER_WITHIN
+        assert recovery.take_runs_to_send(later) == [run]
+
+    @pytest.mark.parametrize("trigger", [RunTrigger.SCHEDULE, RunTrigger.TRACKED])
+    def test_it_sends_at_once_what_is_its_own_to_send(self, trigger: str) -> None:
+        run = start_run(GitHubIntegrationFactory(), trigger=trigger).run
+        assert recovery.take_runs_to_send(run.created_at) == [run]
+
     def test_it_sends_a_run_whose_message_never_went(self, unsent_run: SyncRun) -> None:
         call_command("run_scheduler", once=True)
         unsent_run.refresh_from_db()

@@ -22,8 +22,10 @@ from integrations.constants import (
     REFRESH_WAIT,
     RESEND_AFTER,
     RESEND_AFTER_MAX,
+    SENT_BY_STARTER_WITHIN,
     WAIT_MAX,
     WAIT_WITHOUT_FIGURE,
+    RunTrigger,
 )
 from integrations.github.errors import (
     BadCredentials,
@@ -183,9 +185,20 @@ def _sent(now: datetime, send_count: int) -> dict[str, Any]:
     return {"enqueued_at": now, "resend_at": now + pause, "send_count": send_count + 1}
 
 
+def _is_its_starter_s(now: datetime) -> Q:
+    """Match runs that have just begun, whose starter is about to send and to note that it did.
+
+    A tick between that one's commit and its note would send a second message. The ticker starts
+    nights itself, and sends most of the tracked repositories.
+    """
+    begun = Q(created_at__gt=now - SENT_BY_STARTER_WITHIN) & Q(created_at__lte=now)
+    is_sent = ~Q(trigger__in=[RunTrigger.SCHEDULE, RunTrigger.TRACKED])
+    return begun & is_sent & Q(claim_count=0)
+
+
 def _needs_message(now: datetime) -> Q:
     due = Q(resume_at__isnull=True) | Q(resume_at__lte=now)
-    overdue = Q(resend_at__isnull=True) | Q(resend_at__lte=now)
+    overdue = Q(resend_at__lte=now) | Q(resend_at__isnull=True) & ~_is_its_starter_s(now)
     # Later than it can be: written before a clock was set back.
     overdue |= Q(resend_at__gt=now + RESEND_AFTER_MAX + CLOCKS_APART_MAX)
     # What happened since the last message: a worker died, or a wait ended.

@@ -8,7 +8,12 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from integrations.constants import QUEUE_INTERACTIVE, QUEUE_SCHEDULED, RunTrigger
+from integrations.constants import (
+    QUEUE_INTERACTIVE,
+    QUEUE_SCHEDULED,
+    SENT_BY_STARTER_WITHIN,
+    RunTrigger,
+)
 from integrations.models import MessageAttempt, OperatorAct, PausedQueue
 from integrations.ops import pausing
 from integrations.services import recovery
@@ -84,10 +89,11 @@ def test_a_pause_while_redis_is_away_holds_once_it_is_back(valkey: Valkey) -> No
 def test_the_ticker_sends_no_runs_of_a_paused_queue() -> None:
     of_click = SyncRunFactory(trigger=RunTrigger.MANUAL)
     of_night = SyncRunFactory(trigger=RunTrigger.SCHEDULE)
+    soon = timezone.now() + SENT_BY_STARTER_WITHIN
     pausing.pause(QUEUE_INTERACTIVE, None)
-    assert recovery.take_runs_to_send(timezone.now()) == [of_night]
+    assert recovery.take_runs_to_send(soon) == [of_night]
     pausing.resume(QUEUE_INTERACTIVE, None)
-    assert recovery.take_runs_to_send(timezone.now()) == [of_click]
+    assert recovery.take_runs_to_send(soon) == [of_click]
 
 
 @pytest.mark.usefixtures("worker")
