@@ -83,6 +83,9 @@ def _run(command: tuple[str, ...], log_path: str) -> None:
         os.dup2(log, descriptor)
     os.chdir(REPOSITORY)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # As it is in a process that nobody forked: else a worker's own would be made by our server,
+    # which takes more than a second over it.
+    multiprocessing.set_start_method("fork", force=True)
     # What `rundramatiq` would load next is loaded: its program goes on here.
     os.execvp = _go_on_as_dramatiq  # type: ignore[assignment]
     sys.argv = [*command]

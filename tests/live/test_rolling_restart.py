@@ -40,7 +40,7 @@ def second(stack: Stack, valkey: Valkey, tmp_path: Path) -> Iterator[Stack]:
         running.start(["web"])
         yield running
     finally:
-        running.stop()
+        running.kill()
 
 
 def leave(stack: Stack, streams: list[RawStream]) -> None:

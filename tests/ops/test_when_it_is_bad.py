@@ -86,7 +86,7 @@ def web(
         running.start(("web",))
         yield running
     finally:
-        running.stop()
+        running.kill()
 
 
 class TestDatabase:
