@@ -7,12 +7,22 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 from dataclasses import dataclass
 from typing import Any
 
 import requests
 
 _numbers = itertools.count(1)
+_of_thread = threading.local()
+
+
+def _session() -> requests.Session:
+    """Return this thread's, which keeps its connection from one question to the next."""
+    if not hasattr(_of_thread, "session"):
+        _of_thread.session = requests.Session()
+    session: requests.Session = _of_thread.session
+    return session
 
 
 @dataclass(frozen=True)
@@ -97,9 +107,8 @@ class SandboxControl:
     url: str
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        response = requests.request(
-            method, f"{self.url}/_sandbox/{path}", json=body, timeout=(5, 30)
-        )
+        address = f"{self.url}/_sandbox/{path}"
+        response = _session().request(method, address, json=body, timeout=(5, 30))
         assert response.ok, f"{method} {path}: {response.status_code} {response.text[:300]}"
         return response.json() if response.content else None
 

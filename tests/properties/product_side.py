@@ -91,7 +91,8 @@ class ConnectedTeam:
         """Press "Sync now"; return the run that this ends up with."""
         response = self._post("github_members_sync")
         assert response.status_code == 200, response.content[:500]
-        return self.runs[-1]
+        runs = SyncRun.objects.filter(integration=self.integration, kind=RunKind.MEMBERS)
+        return runs.latest("pk")
 
     def _post(self, name: str, *args: Any, **fields: str) -> Any:
         address = reverse(name, args=[self.team.slug, *args])
