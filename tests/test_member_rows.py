@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from integrations.models import OrganizationTeam, OrganizationTeamMember, TeamMember
-from integrations.views import member_rows
+from integrations.views import kept, member_rows
 from tests.factories import GitHubIntegrationFactory, TeamMemberFactory
 from tests.processes import REPOSITORY
 
@@ -55,8 +56,8 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         keys.append(context["member"].pk)
         return render_to_string(template, context)
 
-    monkeypatch.setattr(member_rows, "render_to_string", render)
-    monkeypatch.setattr(member_rows, "_kept", member_rows._Kept())
+    monkeypatch.setattr(kept, "render_to_string", render)
+    member_rows.member_row.cache_clear()
     return keys
 
 
@@ -139,7 +140,7 @@ def test_the_form_carries_the_token_of_who_asks(
         row = html[html.index(f'id="member-{member.pk}"') :]
         token = re.search(r'csrfmiddlewaretoken" value="(\w+)"', row)
         assert token is not None
-        assert member_rows.TOKEN_MARK not in html
+        assert kept.TOKEN_MARK not in html
         response = client.post(
             reverse("github_member_toggle", args=["acme", member.pk]),
             {"active": "true", "csrfmiddlewaretoken": token[1]},
@@ -154,7 +155,21 @@ def test_no_more_rows_are_kept_than_said(
     rendered: list[int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(member_rows, "KEPT_ROWS_MAX", 2)
+    assert member_rows.member_row.cache_info().maxsize == kept.KEPT_ROWS_MAX
+    few = lru_cache(maxsize=2)(member_rows.member_row.__wrapped__)
+    monkeypatch.setattr(member_rows, "member_row", few)
     TeamMemberFactory.create_batch(3, team=acme)
     table(alice)
-    assert len(member_rows._kept._rows) == 2
+    assert few.cache_info().currsize == 2
+
+
+def test_a_switched_row_is_the_table_s(
+    alice: User, member: TeamMember, rendered: list[int]
+) -> None:
+    client = Client()
+    client.force_login(alice)
+    address = reverse("github_member_toggle", args=["acme", member.pk])
+    row = client.post(address, {"active": "false"}, headers={"HX-Request": "true"})
+    assert rendered == [member.pk]
+    assert without_tokens(row.content.decode().strip()) in without_tokens(table(alice))
+    assert rendered == [member.pk]

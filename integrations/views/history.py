@@ -30,7 +30,7 @@ from integrations.views.helpers import (
     login_and_team_required,
     team_admin_required,
 )
-from integrations.views.member_query import with_teams
+from integrations.views.member_query import team_names_of
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -175,7 +175,7 @@ def github_member(request: TeamRequest, member_id: int) -> HttpResponse:
     context = {
         "member": member,
         "held": getattr(member, "held_departure", None),
-        "team_names": with_teams(request.team, [member])[0].team_names,
+        "team_names": team_names_of(request.team, [member.github_id]).get(member.github_id, []),
         "verified_emails": request.team.verified_emails.filter(github_id=member.github_id),
         "access": RepositoryAccess.objects.filter(
             repository__integration__team=request.team,
