@@ -24,6 +24,7 @@ from integrations.models import MemberChange, RepositoryAccess, SyncRun, TeamMem
 from integrations.reasons import reason_for
 from integrations.services import previews, transitions
 from integrations.services.organization_people import TEAMS, may_see
+from integrations.views.change_rows import change_rows
 from integrations.views.helpers import (
     TeamRequest,
     integration_of,
@@ -79,15 +80,17 @@ def github_history(request: TeamRequest) -> HttpResponse:
 
 def _changes_page(request: TeamRequest) -> HttpResponse:
     changes: QuerySet[Any] = MemberChange.objects.filter(team=request.team)
-    changes = changes.select_related("run", "person")
+    changes = changes.select_related("person")
     changes, chosen = _filtered(request, changes, kind=MemberChangeKind.choices)
     wanted = request.GET.get("q", "").replace("\0", "").strip().removeprefix("@")[:100]
     if wanted:
         changes = changes.filter(github_username__icontains=wanted)
     page = Paginator(changes, ROWS_PER_PAGE).get_page(request.GET.get("page"))
+    found = _with_members(request, page.object_list)
     context = {
         "page": page,
-        "changes": _with_members(request, page.object_list),
+        "changes": found,
+        "rows": change_rows(request, found),
         "chosen": chosen,
         "q": wanted,
         "filters": [("kind", _("Any change"), MemberChangeKind.choices)],
@@ -141,6 +144,7 @@ def run_page(request: TeamRequest, run: SyncRun, *, status: int = 200) -> HttpRe
         rows = rows.filter(kind__in=wanted)
     page = Paginator(rows, ROWS_PER_PAGE).get_page(request.GET.get("page"))
     reason = previews.why_not_applicable(run) if run.is_preview else ""
+    changes = _with_members(request, page.object_list)
     context = {
         "run": run,
         "card": PreviewCard.of(run) if run.is_preview else None,
@@ -151,7 +155,8 @@ def run_page(request: TeamRequest, run: SyncRun, *, status: int = 200) -> HttpRe
         ],
         "page": page,
         "is_narrowed": wanted is not None,
-        "changes": _with_members(request, page.object_list),
+        "changes": changes,
+        "rows": change_rows(request, changes, of_run=True),
         "why_not": reason_for(reason).sentence if reason else "",
         "can_edit": request.membership.is_admin,
         "revision": request.team.revision,
@@ -168,7 +173,7 @@ def github_member(request: TeamRequest, member_id: int) -> HttpResponse:
     member = get_object_or_404(request.team.members, pk=member_id)
     changes = (
         MemberChange.objects.filter(team=request.team, github_id=member.github_id)
-        .select_related("run", "person")
+        .select_related("person")
         .order_by("-at", "-pk")
     )
     page = Paginator(changes, ROWS_PER_PAGE).get_page(request.GET.get("page"))
@@ -186,7 +191,10 @@ def github_member(request: TeamRequest, member_id: int) -> HttpResponse:
         .order_by("repository__full_name")[:ACCESS_MAX],
         "sees_teams": may_see(integration_of(request), TEAMS),
         "page": page,
-        "changes": [(change, None) for change in page.object_list],
+        "changes": page.object_list,
+        "rows": change_rows(
+            request, [(change, None) for change in page.object_list], one_person=True
+        ),
         "github_url": settings.GITHUB_URL.rstrip("/"),
         "nav": "members",
     }
