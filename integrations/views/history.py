@@ -67,12 +67,12 @@ def github_history(request: TeamRequest) -> HttpResponse:
     )
     context = {
         "page": Paginator(runs, ROWS_PER_PAGE).get_page(request.GET.get("page")),
-        "chosen": chosen,
-        "filters": [
-            ("kind", _("Any kind"), RunKind.choices),
-            ("trigger", _("However started"), RunTrigger.choices),
-            ("status", _("Any outcome"), SYNC_STATUS_CHOICES),
-        ],
+        "chosen": tuple(chosen.items()),
+        "filters": (
+            ("kind", _("Any kind"), tuple(RunKind.choices)),
+            ("trigger", _("However started"), tuple(RunTrigger.choices)),
+            ("status", _("Any outcome"), tuple(SYNC_STATUS_CHOICES)),
+        ),
         "nav": "history",
     }
     return render(request, "integrations/github_history.html", context)
@@ -91,9 +91,9 @@ def _changes_page(request: TeamRequest) -> HttpResponse:
         "page": page,
         "changes": found,
         "rows": change_rows(request, found),
-        "chosen": chosen,
+        "chosen": tuple(chosen.items()),
         "q": wanted,
-        "filters": [("kind", _("Any change"), MemberChangeKind.choices)],
+        "filters": (("kind", _("Any change"), tuple(MemberChangeKind.choices)),),
         "nav": "history",
     }
     return render(request, "integrations/github_changes.html", context)

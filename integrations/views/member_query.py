@@ -203,7 +203,7 @@ def member_table(request: TeamRequest, integration: GitHubIntegration) -> dict[s
     context = {
         "query": query,
         "can_edit": request.membership.is_admin,
-        "sees": {kind: may_see(integration, kind) for kind in READERS},
+        "sees": frozenset(kind for kind in READERS if may_see(integration, kind)),
     }
     if query.shows_others:
         others = Paginator(query.others(request.team), query.per_page)
