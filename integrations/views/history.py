@@ -170,7 +170,7 @@ def run_page(request: TeamRequest, run: SyncRun, *, status: int = 200) -> HttpRe
 @require_safe
 def github_member(request: TeamRequest, member_id: int) -> HttpResponse:
     """One person of the roster, and everything that is known to have happened to them."""
-    member = get_object_or_404(request.team.members, pk=member_id)
+    member = get_object_or_404(request.team.members.select_related("held_departure"), pk=member_id)
     changes = (
         MemberChange.objects.filter(team=request.team, github_id=member.github_id)
         .select_related("person")
