@@ -37,6 +37,14 @@ def rendered(template: str, context: Mapping[str, Any], *, team_slug: str) -> st
     return render_to_string(template, {**context, **known})
 
 
+def form_of(html: str, marks: Mapping[str, str]) -> str:
+    """Make a form of what was rendered with marks: `form % values` puts a value for each."""
+    form = html.replace("%", "%%")
+    for name, mark in marks.items():
+        form = form.replace(mark, f"%({name})s")
+    return form
+
+
 def for_person(request: HttpRequest, pieces: Iterable[str]) -> SafeString:
     """Put pieces together for this person."""
     return mark_safe("".join(pieces).replace(TOKEN_MARK, get_token(request)))
