@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from integrations.constants import TeamRole
-from integrations.models import OrganizationTeam, SavedMemberFilter
+from integrations.models import MemberChange, OrganizationTeam, SavedMemberFilter
 from integrations.templatetags import kept as tag
 from integrations.views import kept
 from tests.factories import MembershipFactory, TeamFactory, TeamMemberFactory
@@ -20,6 +20,8 @@ from tests.processes import REPOSITORY
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pytest_django import DjangoAssertNumQueries
 
     from integrations.models import GitHubIntegration, Team, User
 
@@ -167,3 +169,28 @@ def test_a_row_of_the_database_keeps_nothing(acme: Team, rendered: list[str]) ->
 
 def test_no_more_pieces_are_kept_than_said() -> None:
     assert tag.piece.cache_info().maxsize == tag.KEPT_PIECES_MAX
+
+
+def test_pages_read_no_more_than_they_show(
+    alice: User,
+    integration: GitHubIntegration,
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    member = TeamMemberFactory(team=integration.team)
+    MemberChange.objects.create(
+        team=member.team, github_id=member.github_id, kind="joined", at=member.joined_at
+    )
+    client = Client()
+    client.force_login(alice)
+    # Whose session, who, of which team; counts, rows, and the names of the people's teams.
+    with django_assert_num_queries(6) as refresh:
+        client.get(reverse("github_members_table", args=["acme"]))
+    # And the organisation, the latest run, what the filters offer, the person's own teams.
+    with django_assert_num_queries(10) as members:
+        client.get(reverse("github_members", args=["acme"]))
+    # Their number, themselves, and whether their people still have a row.
+    with django_assert_num_queries(7) as changes:
+        client.get(reverse("github_history", args=["acme"]), {"show": "changes"})
+    said = [query["sql"] for captured in (refresh, members, changes) for query in captured]
+    assert not [sql for sql in said if "encrypted_access_token" in sql]
+    assert not [query["sql"] for query in changes if "page_size" in query["sql"]]

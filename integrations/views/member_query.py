@@ -16,7 +16,6 @@ from django.utils.translation import gettext_lazy as _
 
 from integrations.constants import DeactivatedBy, MemberRole
 from integrations.models import OrganizationTeamMember, RepositoryAccess
-from integrations.services.organization_people import READERS, may_see
 from integrations.views.member_rows import GITHUB_ID, SHOWN, member_rows
 from integrations.views.roster_pages import RosterPaginator
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from django.http import QueryDict
 
     from integrations.models import (
-        GitHubIntegration,
         OrganizationInvitation,
         OutsideCollaborator,
         Team,
@@ -196,14 +194,13 @@ class MemberQuery:
         ]
 
 
-def member_table(request: TeamRequest, integration: GitHubIntegration) -> dict[str, object]:
+def member_table(request: TeamRequest) -> dict[str, object]:
     """Return what the table of members shows for the address that was asked."""
     query = MemberQuery.from_querydict(request.GET)
     members = request.team.members.all()
     context = {
         "query": query,
         "can_edit": request.membership.is_admin,
-        "sees": frozenset(kind for kind in READERS if may_see(integration, kind)),
     }
     if query.shows_others:
         others = Paginator(query.others(request.team), query.per_page)
