@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 from django.db.models import F
@@ -12,9 +14,10 @@ from django.template.loader import render_to_string
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import escape
 
 from integrations.models import OrganizationTeam, OrganizationTeamMember, TeamMember
-from integrations.views import member_rows
+from integrations.views import kept, member_rows
 from tests.factories import GitHubIntegrationFactory, TeamMemberFactory
 from tests.processes import REPOSITORY
 
@@ -48,15 +51,17 @@ def member(acme: Team) -> TeamMember:
 
 @pytest.fixture
 def rendered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The keys of the people whose rows were rendered, in order; none are kept from before."""
+    """The keys of the people whose rows were made, in order; none are kept from before."""
     keys: list[int] = []
+    words = member_rows._words
 
-    def render(template: str, context: dict[str, Any]) -> str:
-        keys.append(context["member"].pk)
-        return render_to_string(template, context)
+    def note(member: TeamMember, *others: Any) -> dict[str, object]:
+        keys.append(member.pk)
+        return words(member, *others)
 
-    monkeypatch.setattr(member_rows, "render_to_string", render)
-    monkeypatch.setattr(member_rows, "_kept", member_rows._Kept())
+    monkeypatch.setattr(member_rows, "_words", note)
+    member_rows.member_row.cache_clear()
+    member_rows.row_form.cache_clear()
     return keys
 
 
@@ -96,6 +101,46 @@ def test_every_column_that_the_row_reads_is_told_apart() -> None:
     template = TEMPLATE.read_text()
     assert not [name for name in member_rows.NOT_SHOWN if re.search(rf"member\.{name}\b", template)]
     assert names >= member_rows.NOT_SHOWN
+
+
+def test_the_template_reads_no_more_of_a_person_than_a_form_has_marks_for() -> None:
+    read = set(re.findall(r"\bmember\.(\w+)", TEMPLATE.read_text()))
+    words = {"pk", "display_name", "github_username", "email", "team_names"}
+    look = {"is_active", "role", "get_role_display", "two_factor_enabled"}
+    assert read <= words | look
+
+
+def test_the_template_is_rendered_once_for_all_who_look_the_same(
+    alice: User, acme: Team, rendered: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    templates: list[str] = []
+
+    def render(template: str, context: dict[str, Any]) -> str:
+        templates.append(template)
+        return render_to_string(template, context)
+
+    GitHubIntegrationFactory(team=acme)
+    members = TeamMemberFactory.create_batch(7, team=acme, two_factor_enabled=True)
+    monkeypatch.setattr(kept, "render_to_string", render)
+    html = table(alice)
+    assert sorted(rendered) == [member.pk for member in members]
+    assert templates == [member_rows.TEMPLATE]
+    assert not [mark for mark in member_rows.MARKS.values() if mark in html]
+    for member in members:
+        assert f"@{member.github_username}" in html
+
+
+@pytest.mark.parametrize("hostile", ["<script>alert('x')</script>", "100% %(id)s {{ id }}", '& "q'])
+def test_words_are_words_whatever_they_are(
+    alice: User, member: TeamMember, rendered: list[int], hostile: str
+) -> None:
+    TeamMember.objects.filter(pk=member.pk).update(name=hostile, github_username=hostile)
+    team = OrganizationTeam.objects.create(team=member.team, github_id=1, slug="team", name=hostile)
+    OrganizationTeamMember.objects.create(organization_team=team, github_id=member.github_id)
+    html = table(alice)
+    assert html.count(f"<bdi>{escape(hostile)}</bdi>") == 2
+    assert f"@{escape(hostile)}</bdi>" in html
+    assert f'/{quote(hostile, safe="")}"' in html
 
 
 def test_a_sync_that_changes_nothing_renders_nothing(
@@ -139,7 +184,7 @@ def test_the_form_carries_the_token_of_who_asks(
         row = html[html.index(f'id="member-{member.pk}"') :]
         token = re.search(r'csrfmiddlewaretoken" value="(\w+)"', row)
         assert token is not None
-        assert member_rows.TOKEN_MARK not in html
+        assert kept.TOKEN_MARK not in html
         response = client.post(
             reverse("github_member_toggle", args=["acme", member.pk]),
             {"active": "true", "csrfmiddlewaretoken": token[1]},
@@ -154,7 +199,21 @@ def test_no_more_rows_are_kept_than_said(
     rendered: list[int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(member_rows, "KEPT_ROWS_MAX", 2)
+    assert member_rows.member_row.cache_info().maxsize == kept.KEPT_ROWS_MAX
+    few = lru_cache(maxsize=2)(member_rows.member_row.__wrapped__)
+    monkeypatch.setattr(member_rows, "member_row", few)
     TeamMemberFactory.create_batch(3, team=acme)
     table(alice)
-    assert len(member_rows._kept._rows) == 2
+    assert few.cache_info().currsize == 2
+
+
+def test_a_switched_row_is_the_table_s(
+    alice: User, member: TeamMember, rendered: list[int]
+) -> None:
+    client = Client()
+    client.force_login(alice)
+    address = reverse("github_member_toggle", args=["acme", member.pk])
+    row = client.post(address, {"active": "false"}, headers={"HX-Request": "true"})
+    assert rendered == [member.pk]
+    assert without_tokens(row.content.decode().strip()) in without_tokens(table(alice))
+    assert rendered == [member.pk]

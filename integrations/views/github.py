@@ -24,6 +24,7 @@ from integrations.live.cards import MemberSyncCard
 from integrations.live.channels import channel_of
 from integrations.reasons import reason_for
 from integrations.services import connection
+from integrations.services.organization_people import READERS, may_see
 from integrations.services.runs import start_run
 from integrations.views import oauth_state
 from integrations.views.helpers import (
@@ -143,8 +144,9 @@ def github_members(request: TeamRequest) -> HttpResponse:
 def _members_page(
     request: TeamRequest, integration: GitHubIntegration, *, status: int = 200
 ) -> HttpResponse:
-    context = member_table(request, integration) | {
+    context = member_table(request) | {
         "choices": filter_choices(request),
+        "sees": frozenset(kind for kind in READERS if may_see(integration, kind)),
         "integration": integration,
         "card": MemberSyncCard.of(integration),
         "revision": request.team.revision,
@@ -158,8 +160,7 @@ def _members_page(
 @require_safe
 def github_members_table(request: TeamRequest) -> HttpResponse:
     """The table alone: the page asks for it again when the roster changed."""
-    context = member_table(request, integration_of(request))
-    return render(request, "integrations/partials/member_table.html", context)
+    return render(request, "integrations/partials/member_table.html", member_table(request))
 
 
 @team_admin_required

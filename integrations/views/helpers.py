@@ -81,10 +81,11 @@ def team_to_connect(request: HttpRequest, team_slug: str) -> Team:
 
 
 def integration_of(request: TeamRequest) -> GitHubIntegration:
-    """Return the team's tie to GitHub, or one not yet saved."""
-    integration = (
-        GitHubIntegration.objects.select_related("credential").filter(team=request.team).first()
-    )
+    """Return the team's tie to GitHub, or one not yet saved.
+
+    Few pages look at its credential, which is read when they do.
+    """
+    integration = GitHubIntegration.objects.filter(team=request.team).first()
     if integration is None:
         return GitHubIntegration(team=request.team)
     integration.team = request.team

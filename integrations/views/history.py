@@ -24,13 +24,14 @@ from integrations.models import MemberChange, RepositoryAccess, SyncRun, TeamMem
 from integrations.reasons import reason_for
 from integrations.services import previews, transitions
 from integrations.services.organization_people import TEAMS, may_see
+from integrations.views.change_rows import change_rows
 from integrations.views.helpers import (
     TeamRequest,
     integration_of,
     login_and_team_required,
     team_admin_required,
 )
-from integrations.views.member_query import with_teams
+from integrations.views.member_query import team_names_of
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -66,12 +67,12 @@ def github_history(request: TeamRequest) -> HttpResponse:
     )
     context = {
         "page": Paginator(runs, ROWS_PER_PAGE).get_page(request.GET.get("page")),
-        "chosen": chosen,
-        "filters": [
-            ("kind", _("Any kind"), RunKind.choices),
-            ("trigger", _("However started"), RunTrigger.choices),
-            ("status", _("Any outcome"), SYNC_STATUS_CHOICES),
-        ],
+        "chosen": tuple(chosen.items()),
+        "filters": (
+            ("kind", _("Any kind"), tuple(RunKind.choices)),
+            ("trigger", _("However started"), tuple(RunTrigger.choices)),
+            ("status", _("Any outcome"), tuple(SYNC_STATUS_CHOICES)),
+        ),
         "nav": "history",
     }
     return render(request, "integrations/github_history.html", context)
@@ -79,18 +80,20 @@ def github_history(request: TeamRequest) -> HttpResponse:
 
 def _changes_page(request: TeamRequest) -> HttpResponse:
     changes: QuerySet[Any] = MemberChange.objects.filter(team=request.team)
-    changes = changes.select_related("run", "person")
+    changes = changes.select_related("person")
     changes, chosen = _filtered(request, changes, kind=MemberChangeKind.choices)
     wanted = request.GET.get("q", "").replace("\0", "").strip().removeprefix("@")[:100]
     if wanted:
         changes = changes.filter(github_username__icontains=wanted)
     page = Paginator(changes, ROWS_PER_PAGE).get_page(request.GET.get("page"))
+    found = _with_members(request, page.object_list)
     context = {
         "page": page,
-        "changes": _with_members(request, page.object_list),
-        "chosen": chosen,
+        "changes": found,
+        "rows": change_rows(request, found),
+        "chosen": tuple(chosen.items()),
         "q": wanted,
-        "filters": [("kind", _("Any change"), MemberChangeKind.choices)],
+        "filters": (("kind", _("Any change"), tuple(MemberChangeKind.choices)),),
         "nav": "history",
     }
     return render(request, "integrations/github_changes.html", context)
@@ -141,6 +144,7 @@ def run_page(request: TeamRequest, run: SyncRun, *, status: int = 200) -> HttpRe
         rows = rows.filter(kind__in=wanted)
     page = Paginator(rows, ROWS_PER_PAGE).get_page(request.GET.get("page"))
     reason = previews.why_not_applicable(run) if run.is_preview else ""
+    changes = _with_members(request, page.object_list)
     context = {
         "run": run,
         "card": PreviewCard.of(run) if run.is_preview else None,
@@ -151,7 +155,8 @@ def run_page(request: TeamRequest, run: SyncRun, *, status: int = 200) -> HttpRe
         ],
         "page": page,
         "is_narrowed": wanted is not None,
-        "changes": _with_members(request, page.object_list),
+        "changes": changes,
+        "rows": change_rows(request, changes, of_run=True),
         "why_not": reason_for(reason).sentence if reason else "",
         "can_edit": request.membership.is_admin,
         "revision": request.team.revision,
@@ -165,17 +170,17 @@ def run_page(request: TeamRequest, run: SyncRun, *, status: int = 200) -> HttpRe
 @require_safe
 def github_member(request: TeamRequest, member_id: int) -> HttpResponse:
     """One person of the roster, and everything that is known to have happened to them."""
-    member = get_object_or_404(request.team.members, pk=member_id)
+    member = get_object_or_404(request.team.members.select_related("held_departure"), pk=member_id)
     changes = (
         MemberChange.objects.filter(team=request.team, github_id=member.github_id)
-        .select_related("run", "person")
+        .select_related("person")
         .order_by("-at", "-pk")
     )
     page = Paginator(changes, ROWS_PER_PAGE).get_page(request.GET.get("page"))
     context = {
         "member": member,
         "held": getattr(member, "held_departure", None),
-        "team_names": with_teams(request.team, [member])[0].team_names,
+        "team_names": team_names_of(request.team, [member.github_id]).get(member.github_id, []),
         "verified_emails": request.team.verified_emails.filter(github_id=member.github_id),
         "access": RepositoryAccess.objects.filter(
             repository__integration__team=request.team,
@@ -186,7 +191,10 @@ def github_member(request: TeamRequest, member_id: int) -> HttpResponse:
         .order_by("repository__full_name")[:ACCESS_MAX],
         "sees_teams": may_see(integration_of(request), TEAMS),
         "page": page,
-        "changes": [(change, None) for change in page.object_list],
+        "changes": page.object_list,
+        "rows": change_rows(
+            request, [(change, None) for change in page.object_list], one_person=True
+        ),
         "github_url": settings.GITHUB_URL.rstrip("/"),
         "nav": "members",
     }

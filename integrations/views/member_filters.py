@@ -2,68 +2,71 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 from django.contrib import messages
-from django.db.models import CharField, F, Value
-from django.db.models.functions import Cast
+from django.db import connection
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from integrations.models import OrganizationTeam, SavedMemberFilter, TrackedRepository
+from integrations.models import (
+    GitHubIntegration,
+    OrganizationTeam,
+    SavedMemberFilter,
+    TrackedRepository,
+)
 from integrations.views.helpers import TeamRequest, login_and_team_required
 from integrations.views.member_query import MemberQuery
-
-if TYPE_CHECKING:
-    from django.db.models import QuerySet
 
 # More than this no list offers; the repositories' page leads to each of them.
 CHOICES_MAX: Final = 300
 SAVED_MAX: Final = 30
 NAME_LENGTH_MAX: Final = 60
+# Of each what it is, its value, its label and a note.
+CHOICES: Final = f"""
+SELECT 'teams', slug, name, '' FROM {OrganizationTeam._meta.db_table} WHERE team_id = %s
+UNION ALL
+SELECT 'repositories', CAST(repository.id AS varchar), repository.full_name, ''
+FROM {TrackedRepository._meta.db_table} AS repository
+JOIN {GitHubIntegration._meta.db_table} AS integration ON integration.id = repository.integration_id
+WHERE integration.team_id = %s AND repository.is_tracked
+UNION ALL
+SELECT 'saved', CAST(id AS varchar), name, querystring
+FROM {SavedMemberFilter._meta.db_table} WHERE team_id = %s AND user_id = %s
+ORDER BY 3
+"""
 
 
-def filter_choices(request: TeamRequest) -> dict[str, list[tuple[str, str]]]:
-    """Return value and label of teams, repositories and saved filters: one query for all three.
+@dataclass(frozen=True)
+class FilterChoices:
+    """What the filters offer: value and label of each.
 
     A saved filter's value is its key and the query part of its address, with a blank between.
     """
-    teams = OrganizationTeam.objects.filter(team=request.team)
-    repositories = TrackedRepository.objects.filter(integration__team=request.team, is_tracked=True)
-    saved = SavedMemberFilter.objects.filter(team=request.team, user=request.user)
-    rows = _choices(teams, "teams", value=F("slug"), label="name").union(
-        _choices(repositories, "repositories", value=_text("pk"), label="full_name"),
-        _choices(saved, "saved", value=_text("pk"), label="name", note="querystring"),
-        all=True,
-    )
+
+    teams: tuple[tuple[str, str], ...] = ()
+    repositories: tuple[tuple[str, str], ...] = ()
+    saved: tuple[tuple[str, str], ...] = ()
+
+
+def filter_choices(request: TeamRequest) -> FilterChoices:
+    """Return the team's teams and repositories, and the person's filters: one query for all.
+
+    In SQL, since putting the three together cost Django three times what the database takes.
+    """
     offered: dict[str, list[tuple[str, str]]] = {"teams": [], "repositories": [], "saved": []}
-    for kind, value, label, note in rows.order_by("choice_label"):
-        if len(offered[kind]) < CHOICES_MAX:
-            offered[kind].append((f"{value} {note}".strip(), label))
-    return offered
-
-
-def _choices(
-    rows: QuerySet[Any], kind: str, *, value: Any, label: str, note: str = ""
-) -> QuerySet[Any, Any]:
-    offered: QuerySet[Any, Any] = (
-        rows.order_by()
-        .annotate(
-            choice_kind=Value(kind),
-            choice_value=value,
-            choice_label=F(label),
-            choice_note=F(note) if note else Value(""),
+    with connection.cursor() as cursor:
+        cursor.execute(
+            CHOICES, [request.team.pk, request.team.pk, request.team.pk, request.user.pk]
         )
-        .values_list("choice_kind", "choice_value", "choice_label", "choice_note")
-    )
-    return offered
-
-
-def _text(name: str) -> Cast:
-    return Cast(name, CharField())
+        for kind, value, label, note in cursor.fetchall():
+            if len(offered[kind]) < CHOICES_MAX:
+                offered[kind].append((f"{value} {note}".strip(), label))
+    return FilterChoices(**{kind: tuple(choices) for kind, choices in offered.items()})
 
 
 @login_and_team_required

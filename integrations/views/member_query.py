@@ -16,8 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from integrations.constants import DeactivatedBy, MemberRole
 from integrations.models import OrganizationTeamMember, RepositoryAccess
-from integrations.services.organization_people import READERS, may_see
-from integrations.views.member_rows import member_rows
+from integrations.views.member_rows import GITHUB_ID, SHOWN, member_rows
 from integrations.views.roster_pages import RosterPaginator
 
 if TYPE_CHECKING:
@@ -28,11 +27,9 @@ if TYPE_CHECKING:
     from django.http import QueryDict
 
     from integrations.models import (
-        GitHubIntegration,
         OrganizationInvitation,
         OutsideCollaborator,
         Team,
-        TeamMember,
     )
     from integrations.models.members import TeamMemberQuerySet
     from integrations.views.helpers import TeamRequest
@@ -197,26 +194,26 @@ class MemberQuery:
         ]
 
 
-def member_table(request: TeamRequest, integration: GitHubIntegration) -> dict[str, object]:
+def member_table(request: TeamRequest) -> dict[str, object]:
     """Return what the table of members shows for the address that was asked."""
     query = MemberQuery.from_querydict(request.GET)
     members = request.team.members.all()
     context = {
         "query": query,
         "can_edit": request.membership.is_admin,
-        "sees": {kind: may_see(integration, kind) for kind in READERS},
     }
     if query.shows_others:
         others = Paginator(query.others(request.team), query.per_page)
         return context | {"page": others.get_page(query.page)}
     counts = {} if query.is_filtered else members.counts()
-    pages = RosterPaginator(query.apply(members), query.per_page, known_count=counts.get("active"))
+    found = query.apply(members).values_list(*SHOWN, named=True)
+    pages = RosterPaginator(found, query.per_page, known_count=counts.get("active"))
     page = pages.get_page(query.page)
-    members_of_page = with_teams(request.team, list(page.object_list))
+    team_names = team_names_of(request.team, [shown[GITHUB_ID] for shown in page.object_list])
     return context | {
         "page": page,
         "counts": counts,
-        "rows": member_rows(request, members_of_page),
+        "rows": member_rows(request, page.object_list, team_names=team_names),
     }
 
 
@@ -240,17 +237,15 @@ def _days_ago(days: str) -> datetime:
     return timezone.now() - timedelta(days=int(days))
 
 
-def with_teams(team: Team, members: list[TeamMember]) -> list[TeamMember]:
-    """Give each person the names of their teams in the organisation: one query for all of them."""
+def team_names_of(team: Team, github_ids: Collection[int]) -> dict[int, list[str]]:
+    """Return the names of these people's teams in the organisation: one query for all of them."""
     rows = OrganizationTeamMember.objects.filter(
-        organization_team__team=team, github_id__in=[member.github_id for member in members]
+        organization_team__team=team, github_id__in=github_ids
     ).values_list("github_id", "organization_team__name")
     names: dict[int, list[str]] = {}
     for github_id, name in rows.order_by("organization_team__name"):
         names.setdefault(github_id, []).append(name)
-    for member in members:
-        member.team_names = names.get(member.github_id, [])
-    return members
+    return names
 
 
 def _one_of(given: str | None, choices: Collection[str], default: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse, HttpResponseBadRequest
 from django.shortcuts import get_object_or_404, redirect, render
@@ -15,7 +14,8 @@ from django.views.decorators.http import require_POST
 
 from integrations.services.switching import switch_member, switch_members
 from integrations.views.helpers import TeamRequest, team_admin_required
-from integrations.views.member_query import MemberQuery, with_teams
+from integrations.views.member_query import MemberQuery, team_names_of
+from integrations.views.member_rows import member_rows, shown_of
 
 if TYPE_CHECKING:
     from integrations.models.members import TeamMemberQuerySet
@@ -32,9 +32,9 @@ def github_member_toggle(request: TeamRequest, member_id: int) -> HttpResponse:
     active = not member.is_active if wanted is None else wanted == "true"
     switch_member(member, active=active, person=request.user)
     if request.htmx:
-        [member] = with_teams(request.team, [member])
-        context = {"member": member, "can_edit": True, "github_url": settings.GITHUB_URL}
-        return render(request, "integrations/partials/member_row.html", context)
+        # The same row as the table's, which everybody's page asks for now.
+        team_names = team_names_of(request.team, [member.github_id])
+        return HttpResponse(member_rows(request, [shown_of(member)], team_names=team_names))
     return redirect("github_members", request.team.slug)
 
 

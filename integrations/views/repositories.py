@@ -27,6 +27,7 @@ from integrations.views.helpers import (
     organization_or_404,
     team_admin_required,
 )
+from integrations.views.repository_rows import repository_rows
 
 REPOSITORIES_PER_PAGE: Final = 50
 SHOWN: Final = {
@@ -49,10 +50,12 @@ def github_repos(request: TeamRequest) -> HttpResponse:
     if show in SHOWN:
         repositories = repositories.filter(SHOWN[show])
     page = Paginator(repositories, REPOSITORIES_PER_PAGE).get_page(request.GET.get("page"))
+    rows = repository_cards(page.object_list)
     context = {
         "integration": integration,
         "page": page,
-        "rows": repository_cards(page.object_list),
+        "rows": rows,
+        "rendered_rows": repository_rows(request, rows),
         "q": query,
         "show": show if show in SHOWN else "",
         "tracked_count": repositories.tracked().count(),
@@ -106,10 +109,7 @@ def _repository_row(
         if request.POST.get("back") == "repository":
             return redirect("github_repo", request.team.slug, repository.pk)
         return redirect("github_repos", request.team.slug)
-    [(repository, card)] = repository_cards([repository])
-    context = {"repository": repository, "card": card, "can_edit": True}
-    template = "integrations/partials/repository_row.html"
-    return render(request, template, context, status=status)
+    return HttpResponse(repository_rows(request, repository_cards([repository])), status=status)
 
 
 @team_admin_required

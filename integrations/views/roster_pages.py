@@ -12,18 +12,26 @@ from typing import TYPE_CHECKING, Any, Final
 from django.core.paginator import Page, Paginator
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
     from integrations.models import TeamMember
-    from integrations.models.members import TeamMemberQuerySet
 
 # Up to so many matches their keys are read, which saves counting them and walking past the others.
 FEW: Final = 1_000
 
 
 class RosterPaginator(Paginator[Any]):
-    """Pages of an ordered query of members. `known_count` saves counting where it is known."""
+    """Pages of an ordered query of members, or of columns of theirs.
+
+    `known_count` saves counting where it is known.
+    """
 
     def __init__(
-        self, members: TeamMemberQuerySet, per_page: int, *, known_count: int | None = None
+        self,
+        members: QuerySet[TeamMember, Any],
+        per_page: int,
+        *,
+        known_count: int | None = None,
     ) -> None:
         super().__init__(members, per_page)
         self._members, self._known_count = members, known_count
@@ -34,14 +42,14 @@ class RosterPaginator(Paginator[Any]):
             return self._known_count
         return self._members.count() if self._few is None else len(self._few)
 
-    def page(self, number: Any) -> Page[TeamMember]:
+    def page(self, number: Any) -> Page[Any]:
         number = self.validate_number(number)
         start = (number - 1) * self.per_page
         end = min(start + self.per_page, self.count)
         return Page(self._rows(start, end), number, self)
 
-    def _rows(self, start: int, end: int) -> list[TeamMember]:
-        rows = self._members.defer("search_text")
+    def _rows(self, start: int, end: int) -> list[Any]:
+        rows = self._members
         if self._known_count is None and self._few is not None:
             return list(rows.filter(pk__in=self._few)[start:end])
         if start > self.count // 2:

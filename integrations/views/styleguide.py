@@ -19,6 +19,7 @@ from integrations.live.cards import MemberSyncCard
 from integrations.live.repository_cards import RepositorySyncCard
 from integrations.models import Team, TeamMember, TrackedRepository
 from integrations.reasons import REASONS, reason_for
+from integrations.views.member_filters import FilterChoices
 from integrations.views.member_query import MemberQuery
 
 if TYPE_CHECKING:
@@ -50,11 +51,7 @@ def styleguide(request: HttpRequest) -> HttpResponse:
         "query": MemberQuery(),
         "page": Paginator(members, len(members)).get_page(1),
         "counts": {"total": 2310, "active": 2298},
-        "choices": {
-            "teams": [("core", "Core")],
-            "repositories": [],
-            "saved": [("1 q=a", "Owners")],
-        },
+        "choices": FilterChoices(teams=(("core", "Core"),), saved=(("1 q=a", "Owners"),)),
         "github_url": "https://github.com",
         "can_edit": True,
         "rows": _repository_rows(),

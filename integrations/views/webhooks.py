@@ -67,7 +67,7 @@ def github_webhooks(request: TeamRequest) -> HttpResponse:
         "is_on": bool(settings.GITHUB_WEBHOOK_SECRETS),
         "page": page,
         "rows": [(one, WORDS.get(one.outcome, "")) for one in page.object_list],
-        "chosen": {"status": status},
+        "chosen": (("status", status),),
         "filters": [("status", _("Any result"), DeliveryStatus.choices)],
         "missed_count": missed_count(integration, since=timezone.now() - WEEK),
         "search": DeliverySearch.objects.first(),

@@ -1,6 +1,8 @@
 """Everything at once: pages, clicks, streams and webhooks at a stated rate, and what gives way.
 
-The rate rises step by step until people would notice; then it is told which process's core, or what
+As docs/deploy/systemd starts the product on one machine: two web processes, a worker, a ticker. The
+nginx before them isn't run; a request goes to the web process that has the fewest, as it would. The
+rate rises step by step until people would notice; then it is told which process's core, or what
 else, was full. The generator and the stand-in GitHub share the machine's cores with the product.
 """
 
@@ -9,7 +11,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connection
@@ -19,8 +24,11 @@ from tests.bench.load_costs import Costs, Meter
 from tests.bench.load_site import LARGE_SIZE, SMALL_COUNT, SMALL_SIZE, Site
 from tests.bench.table import Row, Samples, percentile
 from tests.processes import REPOSITORY
+from tests.stack import Stack
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.bench.load_generator import Arrival
     from tests.bench.rows import Bench
 
@@ -70,28 +78,50 @@ def load(bench: Bench) -> list[Row]:
     """Hold the stated rate, then raise it until something gives way."""
     bench.stack.start(["worker", "scheduler"])
     site = Site(bench)
-    with CrowdControl() as crowd:
-        opened = crowd.ask(
-            "open", port=bench.stack.port, requests=site.streams(STREAMS), at_once=20, timeout_s=60
-        )
-        assert opened["opened"] == STREAMS, opened
-        _step(bench, crowd, site, rate=STATED_RATE, seconds=WARM_S)
-        stated = _step(bench, crowd, site, rate=STATED_RATE, seconds=STATED_S)
+    with _second_web(bench) as second, CrowdControl() as crowd:
+        ports = [bench.stack.port, second.port]
+        streams = site.streams(STREAMS)
+        for number, port in enumerate(ports):
+            wanted = streams[number :: len(ports)]
+            opened = crowd.ask("open", port=port, requests=wanted, at_once=20, timeout_s=60)
+            assert opened["opened"] == len(wanted), opened
+        _step(ports, crowd, site, rate=STATED_RATE, seconds=WARM_S)
+        stated = _step(ports, crowd, site, rate=STATED_RATE, seconds=STATED_S)
         held, last = stated, stated
         for rate in STEPS:
             if last.gives_way:
                 break
-            held, last = last, _step(bench, crowd, site, rate=rate, seconds=STEP_S)
+            held, last = last, _step(ports, crowd, site, rate=rate, seconds=STEP_S)
         still_open = crowd.ask("stay", seconds=0.1)["open"]
-    return [*_stated_rows(stated, still_open), *_kind_rows(stated), _limit_row(held, last)]
+        alone = _step(ports[:1], crowd, site, rate=STATED_RATE, seconds=STEP_S)
+    return [
+        *_stated_rows(stated, still_open),
+        *_kind_rows(stated),
+        _limit_row(held, last),
+        _alone_row(alone),
+    ]
 
 
-def _step(bench: Bench, crowd: CrowdControl, site: Site, *, rate: float, seconds: float) -> Step:
+@contextmanager
+def _second_web(bench: Bench) -> Iterator[Stack]:
+    """Start another web process beside the bench's, on the same rows."""
+    with tempfile.TemporaryDirectory(prefix="rollcall-") as log_dir:
+        stack = Stack(log_dir=Path(log_dir), valkey=bench.stack.valkey)
+        try:
+            stack.start(["web"])
+            yield stack
+        finally:
+            stack.stop()
+
+
+def _step(
+    ports: list[int], crowd: CrowdControl, site: Site, *, rate: float, seconds: float
+) -> Step:
     """Send so many requests a second for so long, while the streams are read."""
     arrivals = site.timetable(rate, seconds)
     crowd.tell("stay", seconds=seconds)
     meter = Meter()
-    outcome = _generate(bench.stack.port, arrivals, seconds=seconds)
+    outcome = _generate(ports, arrivals, seconds=seconds)
     costs = meter.lap(ended={"generator": outcome["cpu_s"]})
     crowd.answer()
     step = Step(
@@ -111,10 +141,10 @@ def _step(bench: Bench, crowd: CrowdControl, site: Site, *, rate: float, seconds
     return step
 
 
-def _generate(port: int, arrivals: list[Arrival], *, seconds: float) -> dict[str, Any]:
+def _generate(ports: list[int], arrivals: list[Arrival], *, seconds: float) -> dict[str, Any]:
     """Have them sent by a process that does nothing else."""
     timetable = {
-        "port": port,
+        "ports": ports,
         "seconds": seconds,
         "arrivals": [[one.due_s, one.kind, one.request, one.status] for one in arrivals],
     }
@@ -136,7 +166,8 @@ def _stated_rows(step: Step, still_open: int) -> list[Row]:
     return [
         Row(
             f"mixed traffic, {step.rate} requests a second for {STATED_S} s, {STREAMS} streams, "
-            f"{SMALL_COUNT} teams of {SMALL_SIZE} people and one of {LARGE_SIZE:,}, {engine}",
+            f"{SMALL_COUNT} teams of {SMALL_SIZE} people and one of {LARGE_SIZE:,}, {engine}, "
+            "two web processes",
             f"{_words(step.all_ms)}; {step.error_count} errors, {still_open} streams still open",
             f"p95 {BAR_MS} ms, 0 errors, {STREAMS} streams",
             "-",
@@ -183,6 +214,18 @@ def _limit_row(held: Step, last: Step) -> Row:
         f"{STATED_RATE} a second hold",
         "-",
         not held.gives_way,
+    )
+
+
+def _alone_row(step: Step) -> Row:
+    """Tell what one web process holds: it has seen the rows of the tables by then."""
+    return Row(
+        f"  afterwards {step.rate} a second for {STEP_S} s, all of them to one of the two",
+        f"{_words(step.all_ms)}; {step.error_count} errors; web {step.costs.by_name['web']:.1f} s "
+        f"of CPU in {step.costs.wall_s:.0f} s",
+        "0 errors",
+        "-",
+        not step.error_count,
     )
 
 

@@ -85,10 +85,11 @@ class Meter:
 
     def _read(self) -> tuple[float, float, dict[str, float]]:
         used: dict[str, float] = {}
-        for child in psutil.Process().children():
+        # By their age, so that each has the same name the next time.
+        for child in sorted(psutil.Process().children(), key=psutil.Process.create_time):
             name = _name_of(child)
             if name:
-                used[name] = used.get(name, 0.0) + _tree_cpu_s(child)
+                used[_free_name(name, used)] = _tree_cpu_s(child)
         if self._postmaster is not None:
             used["database"] = _tree_cpu_s(self._postmaster)
         machine = psutil.cpu_times()
@@ -101,6 +102,12 @@ def _name_of(process: psutil.Process) -> str:
     except psutil.Error:
         return ""
     return next((name for word, name in NAMES.items() if word in words), "")
+
+
+def _free_name(name: str, taken: Mapping[str, float]) -> str:
+    """Number the further ones of a name: each has a core of its own to fill."""
+    names = (name, *(f"{name} {number}" for number in range(2, len(taken) + 3)))
+    return next(each for each in names if each not in taken)
 
 
 def _tree_cpu_s(process: psutil.Process) -> float:

@@ -1,7 +1,8 @@
 """Requests by a timetable, whatever becomes of the ones before: an open loop in its own process.
 
 `python -m tests.bench.load_generator` reads one timetable as JSON on its standard input and answers
-with what came of it. Each latency counts from the moment at which the request was due, so that a
+with what came of it. Of several web processes the one with the fewest requests under way gets the
+next, as of docs/deploy/nginx.conf. Each latency counts from when the request was due, so that a
 server that stalls delays nobody's clock ("coordinated omission"). Knows no Django: it is told what
 to send, byte for byte.
 """
@@ -53,8 +54,8 @@ class Outcome:
 class _Connection(asyncio.Protocol):
     """One connection that is kept; it carries one request at a time."""
 
-    def __init__(self, traffic: Traffic) -> None:
-        self._traffic = traffic
+    def __init__(self, traffic: Traffic, web: _Web) -> None:
+        self._traffic, self.web = traffic, web
         self._parser: HttpResponseParser | None = None
         self._transport: asyncio.Transport | None = None
         self.arrival: Arrival | None = None
@@ -63,6 +64,7 @@ class _Connection(asyncio.Protocol):
     def ask(self, arrival: Arrival) -> None:
         assert self._transport is not None
         self.arrival, self._parser = arrival, HttpResponseParser(self)
+        self.web.under_way += 1
         self._transport.write(arrival.request.encode())
 
     def close(self) -> None:
@@ -98,17 +100,27 @@ class _Connection(asyncio.Protocol):
     def _end(self, error: str) -> None:
         arrival, self.arrival, self._parser = self.arrival, None, None
         if arrival is not None:
+            self.web.under_way -= 1
             self._traffic.note(arrival, error)
+
+
+class _Web:
+    """One web process: its port, the connections to it that are idle, and what is under way."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.idle: deque[_Connection] = deque()
+        self.under_way = 0
 
 
 class Traffic:
     """Sends what is due, over connections that are kept."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, ports: list[int]) -> None:
+        # The one asked the longest ago comes first.
+        self._webs = deque(_Web(port) for port in ports)
         self._loop = asyncio.get_running_loop()
         self._begun_s = self._loop.time()
-        self._idle: deque[_Connection] = deque()
         self._open: set[_Connection] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._waiting: deque[Arrival] = deque()
@@ -150,51 +162,61 @@ class Traffic:
             connection.ask(self._waiting.popleft())
         else:
             connection.idle_since_s = self._loop.time()
-            self._idle.append(connection)
+            connection.web.idle.append(connection)
 
     def is_gone(self, connection: _Connection) -> None:
         self._open.discard(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
+        if connection in connection.web.idle:
+            connection.web.idle.remove(connection)
         if self._waiting:
-            self._connect(self._waiting.popleft())
+            self._connect(self._waiting.popleft(), self._next_web())
 
     def _send(self, arrival: Arrival) -> None:
         now_s = self._loop.time()
         self.outcome.late_ms.append((now_s - self._begun_s - arrival.due_s) * 1000)
-        while self._idle:
+        web = self._next_web()
+        while web.idle:
             # The one used last, as browsers do: the others may be closed.
-            connection = self._idle.pop()
+            connection = web.idle.pop()
             if now_s - connection.idle_since_s < IDLE_MAX_S:
                 connection.ask(arrival)
                 return
             connection.close()
         if len(self._open) + len(self._opening) < CONNECTIONS_MAX:
-            self._connect(arrival)
+            self._connect(arrival, web)
         else:
             self._waiting.append(arrival)
 
-    def _connect(self, arrival: Arrival) -> None:
+    def _next_web(self) -> _Web:
+        web = min(self._webs, key=lambda each: each.under_way)
+        self._webs.remove(web)
+        self._webs.append(web)
+        return web
+
+    def _connect(self, arrival: Arrival, web: _Web) -> None:
         self.outcome.connection_count += 1
-        opening = self._loop.create_task(self._connected(arrival))
+        web.under_way += 1
+        opening = self._loop.create_task(self._connected(arrival, web))
         self._opening.add(opening)
         opening.add_done_callback(self._opening.discard)
 
-    async def _connected(self, arrival: Arrival) -> None:
+    async def _connected(self, arrival: Arrival, web: _Web) -> None:
         try:
             _, connection = await self._loop.create_connection(
-                lambda: _Connection(self), "127.0.0.1", self._port
+                lambda: _Connection(self, web), "127.0.0.1", web.port
             )
         except OSError as error:
             self.note(arrival, f"no connection ({error})")
         else:
             self._open.add(connection)
             connection.ask(arrival)
+        finally:
+            web.under_way -= 1
 
 
 async def _run(command: dict[str, Any]) -> Outcome:
     arrivals = [Arrival(*each) for each in command["arrivals"]]
-    return await Traffic(command["port"]).run(arrivals, seconds=command["seconds"])
+    return await Traffic(command["ports"]).run(arrivals, seconds=command["seconds"])
 
 
 def main() -> None:
