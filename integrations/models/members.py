@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection, models
@@ -42,15 +44,9 @@ class TeamMemberQuerySet(models.QuerySet["TeamMember"]):
         """
         columns_of = self.model._meta.concrete_fields
         fields = [one for one in columns_of if not (one.primary_key or one.generated)]
-        prepared: dict[tuple[str, object], Any] = {}
-
-        def value_of(member: TeamMember, field: models.Field[Any, Any]) -> Any:
-            # Most columns hold few values in a page: the same instants, roles and flags.
-            key = (field.attname, getattr(member, field.attname))
-            if key not in prepared:
-                prepared[key] = field.get_db_prep_save(key[1], connection)
-            return prepared[key]
-
+        values_of = attrgetter(*[field.attname for field in fields])
+        by_column = zip(*map(values_of, members), strict=True)
+        prepared = map(_prepared, fields, by_column)
         table, row = self.model._meta.db_table, f"({', '.join(['%s'] * len(fields))})"
         columns = ", ".join(str(field.column) for field in fields)
         updates = ", ".join(f"{name} = EXCLUDED.{name}" for name in update_fields)
@@ -66,9 +62,7 @@ class TeamMemberQuerySet(models.QuerySet["TeamMember"]):
         if is_shared:
             statement += " RETURNING github_id, xmax = 0"
         with connection.cursor() as cursor:
-            cursor.execute(
-                statement, [value_of(member, field) for member in members for field in fields]
-            )
+            cursor.execute(statement, [*chain.from_iterable(zip(*prepared, strict=True))])
             if is_shared:
                 return {github_id for github_id, is_new in cursor.fetchall() if is_new}
         return {member.github_id for member in members if member._state.adding}
@@ -86,6 +80,18 @@ class TeamMemberQuerySet(models.QuerySet["TeamMember"]):
         for spelling in spellings:
             found |= Q(search_text__contains=spelling)
         return self.filter(found)
+
+
+def _prepared(field: models.Field[Any, Any], values: Sequence[Any]) -> Sequence[Any]:
+    """Return a column's values as its database takes them, each different one prepared once.
+
+    Most columns hold few in a page: the same instants, roles and flags. Texts are all different,
+    and go as they are.
+    """
+    if isinstance(field, models.CharField):
+        return values
+    prepared = {value: field.get_db_prep_save(value, connection) for value in set(values)}
+    return [prepared[value] for value in values]
 
 
 class TeamMember(models.Model):
