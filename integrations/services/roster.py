@@ -99,7 +99,7 @@ class PagePlan:
 
     @cached_property
     def _newcomer(self) -> dict[str, Any]:
-        """The columns of a new person's row, in their order, with all that isn't the person's own."""
+        """The columns of a new person's row, in their order, but for the person's own values."""
         row = TeamMember(
             team_id=self.run.integration.team_id,
             joined_at=self.at,
