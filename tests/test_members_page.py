@@ -250,6 +250,20 @@ class TestCost:
                 plan = query.apply(acme.members.all())[:50].explain()
                 assert not re.search("TEMP B-TREE|Sort", plan), (order, plan)
 
+    @pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL knows a flag as it is")
+    def test_the_state_is_found_in_its_index(self, acme: Team) -> None:
+        for query in (MemberQuery(), MemberQuery(sort="-login"), MemberQuery(active="inactive")):
+            plan = query.apply(acme.members.all())[900:950].explain()
+            assert "roster_sorted_by_state (team_id=? AND is_active=?)" in plan, plan
+        inactive = acme.members.in_state(is_active=False).order_by().values("is_active")
+        assert "COVERING INDEX roster_sorted_by_state" in inactive.explain()
+
+    def test_who_is_active_is_counted(self, acme: Team) -> None:
+        assert acme.members.counts() == {"total": 0, "active": 0}
+        TeamMemberFactory.create_batch(3, team=acme)
+        TeamMemberFactory(team=acme, is_active=False)
+        assert acme.members.counts() == {"total": 4, "active": 3}
+
 
 class TestBulk:
     def post(self, client: Client, query: str = "", **data: Any) -> Any:

@@ -144,6 +144,8 @@ def web_address(text: str, *, length: int) -> str:
 
 def storable(text: str) -> str:
     """Drop what PostgreSQL refuses in a text: NUL, and halves of surrogate pairs."""
+    if text.isascii() and "\0" not in text:
+        return text
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 

@@ -7,12 +7,8 @@ from integrations.models.credentials import (
     IntegrationCredential,
 )
 from integrations.models.github import GitHubIntegration, RepositoryAccess, TrackedRepository
-from integrations.models.members import (
-    HeldDeparture,
-    MemberChange,
-    PlannedChange,
-    TeamMember,
-)
+from integrations.models.member_changes import MemberChange, PlannedChange
+from integrations.models.members import HeldDeparture, TeamMember
 from integrations.models.operations import MessageAttempt, OperatorAct, PausedQueue
 from integrations.models.organization_people import (
     OrganizationInvitation,

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from integrations.constants import DeactivatedBy, MemberRole
-from integrations.models import OrganizationTeamMember, RepositoryAccess
+from integrations.models import HeldDeparture, OrganizationTeamMember, RepositoryAccess
 from integrations.views.member_rows import GITHUB_ID, SHOWN, member_rows
 from integrations.views.roster_pages import RosterPaginator
 
@@ -61,7 +61,9 @@ ORDERS: Final = (
 )
 # Where a row's present state comes from.
 SOURCES: Final[dict[str, Q]] = {
-    "github": Q(kept_at=None, held_departure=None) & ~Q(deactivated_by=DeactivatedBy.PERSON),
+    "github": Q(kept_at=None)
+    & ~Q(deactivated_by=DeactivatedBy.PERSON)
+    & ~Q(pk__in=HeldDeparture.objects.order_by().values("member")),
     "hand": Q(deactivated_by=DeactivatedBy.PERSON) | Q(kept_at__isnull=False),
     "held": Q(held_departure__isnull=False),
 }
@@ -117,7 +119,10 @@ class MemberQuery:
         """Narrow and order the roster."""
         if self.shows_others:
             return members.none()
-        members = members.matching(self.q).filter(self._conditions())
+        if self.asks_for_state_alone:
+            members = members.in_state(is_active=self.active == "active")
+        else:
+            members = members.matching(self.q).filter(self._conditions())
         if self.team:
             members = members.filter(Exists(_in_team(self.team)))
         if self.repository:
@@ -141,6 +146,15 @@ class MemberQuery:
         if self.left:
             found &= Q(left_at__gte=_days_ago(self.left))
         return found
+
+    @property
+    def asks_for_state_alone(self) -> bool:
+        """Say whether one index holds all that is asked for, in its order."""
+        alone = MemberQuery(
+            active=self.active, sort=self.sort, per_page=self.per_page, page=self.page
+        )
+        is_sorted_by_login = self.sort in {"login", "-login"}
+        return self == alone and is_sorted_by_login and self.active in {"active", "inactive"}
 
     @property
     def shows_others(self) -> bool:
