@@ -36,6 +36,7 @@ from integrations.live.stream import closing, start_hearing  # noqa: E402
 from integrations.live.watch import watch  # noqa: E402
 from integrations.live.web_report import web_report  # noqa: E402
 from integrations.ops.stream import sampler  # noqa: E402
+from project.garbage import look_seldom  # noqa: E402
 from project.headers import headers_of_every_answer  # noqa: E402
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             _allow_many_files()
+            look_seldom()
             start_hearing()
             start_holding()
             web_report.start()

@@ -12,12 +12,14 @@ import asyncio
 import random
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
+from operator import length_hint
 from typing import TYPE_CHECKING, Final, Protocol
 
 from integrations.live.process_task import ProcessTask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 # Proxies cut a silent connection after 30 to 60 s.
 KEEP_ALIVE_S: Final = 15.0
@@ -94,17 +96,27 @@ class Audience(ProcessTask):
         return tuple(self._turn_of)
 
     def tell(self, channel: str, event: Heard) -> None:
-        """Offer an event to everybody who listens to the channel."""
-        for listener in self.of(channel):
-            listener.offer(event)
+        """Offer an event, in the loop's next step, to everybody who listens to the channel now."""
+        soon.call(partial(_offer, iter(self.of(channel)), event))
 
     async def run(self) -> None:
         """Have each listener say something in its turn, once in `KEEP_ALIVE_S`."""
         while True:
             for turn in self._turns:
                 await asyncio.sleep(KEEP_ALIVE_S / TURN_COUNT)
-                for listener in tuple(turn):
-                    listener.say_something()
+                for listener in turn:
+                    soon.call(listener.say_something)
+
+
+def _offer(listeners: Iterator[Listening], event: Heard) -> None:
+    """Offer an event to one after the other: most of them write it to their viewer at once."""
+    try:
+        for listener in listeners:
+            listener.offer(event)
+    finally:
+        # One that fails is told of by the loop, and costs the others a step.
+        if length_hint(listeners):
+            soon.call(partial(_offer, listeners, event))
 
 
 class Soon:

@@ -9,7 +9,6 @@ methods, hosts that aren't ours, a redirect to HTTPS, a GRIP proxy, and everybod
 
 from __future__ import annotations
 
-import asyncio
 import io
 import re
 from dataclasses import dataclass
@@ -20,11 +19,11 @@ from django.core.exceptions import SuspiciousOperation
 from django.core.handlers.asgi import ASGIRequest
 from django.db import Error as DatabaseFailure
 
-from integrations.live.audience import audience, soon
-from integrations.live.eager import start_eagerly
+from integrations.live.audience import audience
 from integrations.live.permits import Permits
-from integrations.live.stream import HEADERS, closing, given_id, last_id_of, start_hearing
-from integrations.live.viewer import Viewer, come_back, nobody
+from integrations.live.stream import HEADERS, given_id, last_id_of, start_hearing
+from integrations.live.viewer import Viewer
+from integrations.live.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,76 +116,12 @@ async def _send_away(send: Send) -> None:
 async def _stream(permit: Permit, last_id: int | None, receive: Receive, send: Send) -> None:
     """Stream until the viewer hangs up, or is told to come back."""
     viewer = Viewer(permit, last_id=last_id)
-    stream = _Stream(viewer, send)
+    writer = Writer(viewer, send)
     audience.join(viewer)
     try:
-        await stream.open(last_id)
+        await writer.open(last_id)
         while (await receive())["type"] != "http.disconnect":
             pass
     finally:
         audience.leave(viewer)
-        stream.close()
-
-
-class _Stream:
-    """Writes to one viewer, as long as there is something to write; holds no task meanwhile."""
-
-    __slots__ = ("_is_awake", "_is_complete", "_send", "_task", "_viewer")
-
-    def __init__(self, viewer: Viewer, send: Send) -> None:
-        self._viewer, self._send = viewer, send
-        # Where a viewer keeps the writing waiting, or the rows have to be read.
-        self._task: asyncio.Task[None] | None = None
-        self._is_awake = self._is_complete = False
-
-    async def open(self, last_id: int | None) -> None:
-        """Write what moved since the last id, and from then on what comes."""
-        try:
-            chunk = await self._viewer.open(after_id=last_id)
-        except DatabaseFailure:
-            self._viewer.is_over = True
-            chunk = b""
-        await self._write(chunk)
-        self._viewer.wake = self.wake
-        if self._viewer.has_news or self._is_ending:
-            self.wake()
-
-    def wake(self) -> None:
-        """Write soon; once, however often it is woken until then."""
-        if not (self._is_awake or self._is_complete):
-            self._is_awake = True
-            soon.call(self._begin)
-
-    def _begin(self) -> None:
-        self._task = start_eagerly(self._write_news())
-
-    def close(self) -> None:
-        """Write no more. The viewer and its stream hold each other: let go."""
-        self._viewer.wake = nobody
-        self._is_complete = True
-        if self._task is not None:
-            self._task.cancel()
-
-    @property
-    def _is_ending(self) -> bool:
-        return self._viewer.is_over or closing.is_set
-
-    async def _write_news(self) -> None:
-        if self._is_complete:
-            # They hung up since it was woken.
-            return
-        try:
-            while self._viewer.has_news and not self._is_ending:
-                await self._write(await self._viewer.take())
-        except DatabaseFailure:
-            # The reader has said so, once for all streams that asked.
-            self._viewer.is_over = True
-        finally:
-            self._is_awake, self._task = False, None
-        if self._is_ending:
-            self._is_complete = True
-            await self._send({"type": "http.response.body", "body": come_back().encode()})
-
-    async def _write(self, chunk: bytes) -> None:
-        if chunk:
-            await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+        writer.close()

@@ -19,6 +19,7 @@ from redis.backoff import NoBackoff
 
 from integrations.live.grip import RENEWAL_S
 from integrations.live.process_task import ProcessTask
+from integrations.telemetry.redis_clients import telemetry_client
 
 if TYPE_CHECKING:
     import redis
@@ -97,6 +98,17 @@ def read_holds(client: redis.Redis) -> list[str]:
         pipeline.zrange(register_key(), 0, -1)
         _, found = pipeline.execute()
     return [sealed.decode() for sealed in found]
+
+
+def count_holds() -> int | None:
+    """Return how many holds live, and None where no Pushpin holds any. Raises RedisError.
+
+    The tabs of one session and team are one. Who left counts until their hold lapses.
+    """
+    if not settings.GRIP_PROXIES:
+        return None
+    since_s = time.time() - LAPSE_S
+    return int(telemetry_client().zcount(register_key(), since_s, "+inf"))
 
 
 def forget_holds(client: redis.Redis, sealed: list[str]) -> None:

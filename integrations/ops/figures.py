@@ -260,6 +260,8 @@ class Snapshot:
     took_s: float = 0.0
     is_rabbitmq: bool = False
     capacity: Capacity | None = None
+    # Streams that Pushpins hold, beside those of the web processes; None without a Pushpin.
+    held_count: int | None = None
 
     def of_kind(self, kind: str) -> tuple[ProcessFigures, ...]:
         return tuple(one for one in self.processes or () if one.kind == kind)

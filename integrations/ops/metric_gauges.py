@@ -110,13 +110,16 @@ def _of_processes(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def _of_webs(snapshot: Snapshot) -> Iterator[Metric]:
-    streams = _gauge("streams", "Open streams of viewers.")
+    streams = _gauge("streams", "Open streams of viewers that web processes hold.")
+    held = _gauge("held_streams", "Streams that Pushpins hold; one a session and team.")
     deaf = _gauge("listeners_down", "Web processes that hear nothing from Redis.")
     if snapshot.processes is not None:
         webs = _alive(snapshot.webs)
         streams.add_metric([], sum(one.stream_count for one in webs))
         deaf.add_metric([], sum(not one.listener_connected for one in webs))
-    yield from (streams, deaf)
+    if snapshot.held_count is not None:
+        held.add_metric([], snapshot.held_count)
+    yield from (streams, held, deaf)
 
 
 def _of_rows(snapshot: Snapshot) -> Iterator[Metric]:

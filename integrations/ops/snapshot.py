@@ -19,6 +19,7 @@ from django.utils import timezone
 from dramatiq.errors import BrokerConnectionError
 from redis.exceptions import RedisError
 
+from integrations.live.grip_register import count_holds
 from integrations.ops import github, pausing, queues, rates, runs
 from integrations.ops.capacity import capacity_of
 from integrations.ops.figures import ProcessFigures, QueueFigures, RunningMessage, Snapshot
@@ -56,6 +57,7 @@ class _FromRedis:
     stuck: tuple[StuckAcks, ...]
     budgets: dict[str, dict[str, Any]]
     paused: frozenset[str]
+    held_count: int | None
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def take() -> Snapshot:
             **({} if rows is not None else {"database": NO_DATABASE}),
         },
         is_rabbitmq=quorum_broker() is not None,
+        held_count=None if told is None else told.held_count,
     )
     return dataclasses.replace(
         snapshot,
@@ -113,6 +116,7 @@ def _read_redis() -> _FromRedis:
         stuck=tuple(queues.stuck_acks(reports)),
         budgets=read_latest(client, BUDGETS),
         paused=pausing.told(client),
+        held_count=count_holds(),
     )
 
 

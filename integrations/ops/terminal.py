@@ -94,6 +94,8 @@ def _processes(snapshot: Snapshot) -> Iterator[str]:
             for one in snapshot.processes
         ],
     )
+    if snapshot.held_count is not None:
+        yield f"Pushpin holds {snapshot.held_count:,} streams."
 
 
 def _at_work(process: ProcessFigures, now: datetime) -> str:

@@ -342,8 +342,14 @@ class TestTheRegister:
         assert sorted(grip_register.read_holds(client)) == ["another", "one"]
         grip_register.forget_holds(client, ["another"])
         assert grip_register.read_holds(client) == ["one"]
+        assert grip_register.count_holds() == 1
         monkeypatch.setattr(grip_register, "LAPSE_S", -1)
+        assert grip_register.count_holds() == 0
         assert grip_register.read_holds(client) == []
+
+    def test_without_a_pushpin_there_is_nothing_to_count(self) -> None:
+        telemetry_client().zadd(grip_register.register_key(), {"left over": time.time()})
+        assert grip_register.count_holds() is None
 
     def test_one_process_at_a_time_compares(
         self, proxy: GripProxy, monkeypatch: pytest.MonkeyPatch

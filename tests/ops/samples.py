@@ -50,6 +50,7 @@ def full(now: datetime | None = None) -> Snapshot:
             github=_github(now),
             inboxes=InboxFigures(pending_count=3, failed_count=1, oldest_age_s=4.2),
             took_s=0.021,
+            held_count=8_204,
         )
     )
 
@@ -79,7 +80,9 @@ def calm(now: datetime | None = None) -> Snapshot:
     )  # fmt: skip
     github = dataclasses.replace(taken.github, errors=(), budgets=taken.github.budgets[1:])
     return judged(
-        dataclasses.replace(taken, queues=queues, processes=processes, runs=runs, github=github)
+        dataclasses.replace(
+            taken, queues=queues, processes=processes, runs=runs, github=github, held_count=None
+        )
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +17,11 @@ from dramatiq.brokers.redis import RedisBroker
 
 from integrations import tasks
 from integrations.constants import OperatorActKind
+from integrations.live.grip_register import register_key
 from integrations.models import OperatorAct, PausedQueue
 from integrations.ops import queues
+from integrations.telemetry.redis_clients import telemetry_client
+from project.grip import GripProxy
 from tests.processes import Valkey
 
 TOKEN = "ghp_16C7e42F292c6912E7710c838347Ae178B4a"
@@ -72,6 +76,17 @@ class TestStatus:
         assert code == 1
         assert {queue["depth"]["name"] for queue in found["queues"]} >= {"interactive", "webhooks"}
         assert any(problem["code"] == "no_worker" for problem in found["problems"])
+
+    def test_it_counts_the_streams_that_a_pushpin_holds(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert "Pushpin" not in run("status")[1]
+        assert json.loads(run("status", "--json")[1])["held_count"] is None
+        proxies = [GripProxy("http://127.0.0.1:1", "rollcall", "k" * 32)]
+        monkeypatch.setattr(settings, "GRIP_PROXIES", proxies)
+        telemetry_client().zadd(register_key(), {"one": time.time(), "another": time.time()})
+        assert "Pushpin holds 2 streams." in run("status")[1]
+        assert json.loads(run("status", "--json")[1])["held_count"] == 2
 
     def test_it_says_that_redis_is_away(self, valkey: Valkey) -> None:
         valkey.stop()

@@ -18,11 +18,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from integrations import tasks
 from integrations.constants import RunTrigger
+from integrations.live.grip_register import LAPSE_S, register_key
 from integrations.models import GitHubIntegration, User
 from integrations.services import transitions
 from integrations.services.runs import start_run
 from integrations.telemetry.counters import Counters, counters, write
 from integrations.telemetry.redis_clients import telemetry_client
+from project.grip import GripProxy
 from tests.factories import UserFactory
 from tests.processes import REPOSITORY, Valkey
 from tests.webhook_deliveries import membership_payload, person, post, work
@@ -178,6 +180,19 @@ class TestWhatHappens:
         found = scrape(client)
         assert value(found, "rollcall_runs", state="pending") == 1
         assert value(found, "rollcall_runs", state="stalled") == 0
+
+    def test_held_streams_are_told_where_there_is_a_pushpin(
+        self, client: Client, settings: Any
+    ) -> None:
+        now_s = time.time()
+        lapsed_s = now_s - LAPSE_S - 1
+        holds = {"one": now_s, "another": now_s - 100, "gone": lapsed_s}
+        telemetry_client().zadd(register_key(), holds)
+        assert value(scrape(client), "rollcall_held_streams") is None
+        settings.GRIP_PROXIES = [GripProxy("http://127.0.0.1:1", "rollcall", "k" * 32)]
+        found = scrape(client)
+        assert value(found, "rollcall_held_streams") == 2
+        assert value(found, "rollcall_streams") == 0
 
     def test_queues_and_workers_are_told(
         self, client: Client, worker: dramatiq.Worker, wait_until: Callable[..., None]

@@ -191,6 +191,11 @@ class TestDashboard:
         assert "All well" in pieces_of(samples.calm())["verdict"]
         assert "10 problems" in pieces_of(samples.full())["verdict"]
 
+    def test_held_streams_stand_beside_the_others_where_there_is_a_pushpin(self) -> None:
+        held = "Streams that Pushpin holds</dt><dd>8,204<"
+        assert held in pieces_of(samples.full())["streams"]
+        assert "Pushpin" not in pieces_of(samples.calm())["streams"]
+
     def test_what_cannot_be_read_is_said_in_plain_words(self) -> None:
         pieces = pieces_of(samples.without_redis())
         assert "Runs are, since they are rows" in pieces["queues"]
