@@ -29,10 +29,10 @@ logger = structlog.get_logger(__name__)
 # What one look of the ticker plans: the rest waits for the next look.
 BATCH_SIZE: Final = 500
 # Nights that may wait for a worker: so many, or what the workers did in the last seconds if that
-# is more. Whatever else is due waits as a date. As messages, 10,000 of them would be sent again
-# and again while they wait, and lie before everything else that is scheduled.
+# is more: two looks of the ticker, with some to spare. Whatever else is due waits as a date. As
+# messages, 10,000 of them would lie before everything else that is scheduled.
 WAITING_MIN: Final = 50
-WAITING_LENGTH: Final = timedelta(seconds=10)
+WAITING_LENGTH: Final = timedelta(seconds=6)
 # Nights that are started together, in one short transaction.
 TOGETHER: Final = 25
 
@@ -179,7 +179,9 @@ class _TakenElsewhere(Exception):
 def _plan_missing(now: datetime) -> None:
     """Give a time to integrations that have none, and take it from those that want none."""
     unwanted = Q(schedule_enabled=False) | Q(credential=None) | Q(organization_id=None)
-    GitHubIntegration.objects.filter(unwanted, next_sync_at__isnull=False).update(next_sync_at=None)
+    planned = GitHubIntegration.objects.filter(unwanted, next_sync_at__isnull=False)
+    if planned.exists():
+        planned.update(next_sync_at=None)
     missing = GitHubIntegration.objects.filter(next_sync_at=None).exclude(unwanted)
     for integration in missing[:BATCH_SIZE]:
         plan(integration, now=now)
