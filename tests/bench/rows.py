@@ -35,6 +35,7 @@ from tests.bench.queues import QUEUES
 from tests.bench.scale import scale
 from tests.bench.streams import held_streams, streams
 from tests.bench.table import Row, Samples, percentile
+from tests.bench.two_workers import TWO_WORKERS
 from tests.bench.viewers import admin_of, viewer
 from tests.bench.webhooks import webhook_to_client, webhooks
 from tests.factories import (
@@ -420,5 +421,6 @@ ALL = (
     streams,
     load,
     *QUEUES,
+    *TWO_WORKERS,
     held_streams,
 )
