@@ -33,9 +33,9 @@ from tests.bench.members_page import members_page
 from tests.bench.memory import memory_of_a_sync
 from tests.bench.queues import QUEUES
 from tests.bench.scale import scale
+from tests.bench.second_worker import TWO_WORKERS
 from tests.bench.streams import held_streams, streams
 from tests.bench.table import Row, Samples, percentile
-from tests.bench.two_workers import TWO_WORKERS
 from tests.bench.viewers import admin_of, viewer
 from tests.bench.webhooks import webhook_to_client, webhooks
 from tests.factories import (
