@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import connection
@@ -19,7 +19,8 @@ from integrations.constants import (
     RunTrigger,
 )
 from integrations.models import GitHubIntegration, SyncRun
-from integrations.services import organization_people, recovery
+from integrations.services import organization_people, recovery, schedule
+from integrations.services.runs import others_wait
 from tests.bench.queue_teams import connected_teams
 from tests.factories import GitHubIntegrationFactory, MessageAttemptFactory, SyncRunFactory
 from tests.together import at_once
@@ -82,6 +83,30 @@ class TestItsCost:
         assert sorted(taken) == [one.pk for one in integrations]
         assert len(taking_the_writer(queries)) == 1
         assert len(queries) < 6
+
+    @pytest.mark.skipif(connection.vendor != "sqlite", reason="as SQLite plans it")
+    def test_it_reads_no_run_that_is_over(self) -> None:
+        run: SyncRun = SyncRunFactory()
+        now = timezone.now()
+        GitHubIntegration.objects.filter(pk=run.integration_id).update(next_sync_at=now)
+        asked: list[tuple[str, Any]] = []
+
+        def note(execute: Any, sql: str, params: Any, *rest: Any) -> Any:
+            asked.append((sql, params))
+            return execute(sql, params, *rest)
+
+        with connection.execute_wrapper(note):
+            recovery.take_runs_to_send(now - timedelta(days=1))
+            schedule.start_due(now)
+            others_wait(run)
+        looks = [(sql, params) for sql, params in asked if "IN ('pending', 'syncing')" in sql]
+        # What is taken is read in order, once something is to be taken.
+        looks = [(sql, params) for sql, params in looks if "ORDER BY" not in sql]
+        assert len(looks) == 3
+        with connection.cursor() as cursor:
+            for sql, params in looks:
+                plan = cursor.execute(f"EXPLAIN QUERY PLAN {sql}", params).fetchall()
+                assert "active_runs_by_message" in str(plan), (sql, plan)
 
     def test_five_tickers_at_once_take_each_once(self, sandbox: SandboxControl) -> None:
         runs = runs_without_message(sandbox, 30)

@@ -14,7 +14,6 @@ from django.db.models import F, Max, Q
 from django.utils import timezone
 
 from integrations.constants import (
-    ACTIVE_RUN_STATUSES,
     CLOCKS_APART_MAX,
     MAX_FRUITLESS_CLAIMS,
     MAX_WAITS,
@@ -153,7 +152,7 @@ def take_runs_to_send(now: datetime, *, limit: int = 500) -> list[SyncRun]:
     their worker, and runs whose wait is over. Not those of paused queues: they are due when
     operators resume the queue. They are read again, and taken, in one transaction.
     """
-    candidates = SyncRun.objects.filter(_needs_message(now)).order_by("pk")
+    candidates = SyncRun.objects.active_by_index().filter(_needs_message(now)).order_by("pk")
     paused = set(PausedQueue.objects.values_list("queue", flat=True))
     if paused:
         held_back = [trigger for trigger, queue in QUEUE_OF_TRIGGER.items() if queue in paused]
@@ -214,10 +213,11 @@ def _sent(now: datetime, send_count: int) -> dict[str, Any]:
 
 
 def _needs_message(now: datetime) -> Q:
+    """Match, of the runs that are not over, those that are due and have no message on its way."""
     due = Q(resume_at__isnull=True) | Q(resume_at__lte=now)
     overdue = Q(resend_at__isnull=True) | Q(resend_at__lte=now)
     # Later than it can be: written before a clock was set back.
     overdue |= Q(resend_at__gt=now + RESEND_AFTER_MAX + CLOCKS_APART_MAX)
     # What happened since the last message: a worker died, or a wait ended.
     unanswered = Q(enqueued_at__lte=F("lease_expires_at")) | Q(enqueued_at__lte=F("resume_at"))
-    return Q(status__in=ACTIVE_RUN_STATUSES) & unheld(now) & due & (overdue | unanswered)
+    return unheld(now) & due & (overdue | unanswered)

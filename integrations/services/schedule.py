@@ -99,7 +99,8 @@ def start_due(now: datetime) -> list[SyncRun]:
 
 def _room(now: datetime) -> int:
     """Return how many more nights may wait for a worker."""
-    waiting = SyncRun.objects.filter(status=SYNC_STATUS_PENDING, trigger=RunTrigger.SCHEDULE)
+    active = SyncRun.objects.active_by_index()
+    waiting = active.filter(status=SYNC_STATUS_PENDING, trigger=RunTrigger.SCHEDULE)
     lately = GitHubIntegration.objects.filter(member_sync_completed_at__gt=now - WAITING_LENGTH)
     return max(0, max(WAITING_MIN, lately.count()) - waiting.count())
 

@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from integrations.constants import MEMBER_PAGE_SIZE, SLICE_LENGTH
+from integrations.constants import MEMBER_PAGE_SIZE, SLICE_BESIDE_OTHERS, SLICE_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -170,7 +170,8 @@ class _Play:
 
     def _may_fetch(self, read: _Read, now_s: float) -> bool:
         """Take a page's point; or say when to go on, after the slice or without budget."""
-        if now_s - read.slice_begun_s >= SLICE_LENGTH.total_seconds():
+        length = SLICE_BESIDE_OTHERS if self.waiting else SLICE_LENGTH
+        if now_s - read.slice_begun_s >= length.total_seconds():
             read.again_s = now_s
             return False
         credential = self.credentials.setdefault(read.job.credential, _Credential())
