@@ -26,13 +26,15 @@ HOUR_S: Final = 3_600.0
 
 @dataclass(frozen=True)
 class Costs:
-    """What work costs: seconds of a worker's core, requests, and GitHub's own time."""
+    """What work costs: seconds of a worker's core, requests, and GitHub's own time for each."""
 
     run_cpu_s: float
     page_cpu_s: float
     # Beside the pages: the check of the access, and whatever the end asks for.
     run_requests: float
     latency_s: float
+    # A page of a hundred people takes longer to put together than an answer of a few lines.
+    page_latency_s: float
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ class _Play:
         is_fetching = bool(read.pages_left) and self._may_fetch(read, now_s)
         written_s = self._on_core(now_s, self.costs.page_cpu_s, process) if read.has_page else now_s
         read.has_page = is_fetching
-        fetched_s = now_s + self.costs.latency_s if is_fetching else now_s
+        fetched_s = now_s + self.costs.page_latency_s if is_fetching else now_s
         self._later(max(fetched_s, written_s), read, process)
 
     def _may_fetch(self, read: _Read, now_s: float) -> bool:
