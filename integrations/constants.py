@@ -171,6 +171,9 @@ CLOCKS_APART_MAX: Final = timedelta(minutes=1)
 PROGRESS_INTERVAL: Final = timedelta(milliseconds=95)
 # After this much work a run makes room for others and goes on with a new message.
 SLICE_LENGTH: Final = timedelta(seconds=20)
+# After this much already while others of its queue have waited for a worker for so long.
+SLICE_BESIDE_OTHERS: Final = timedelta(seconds=5)
+OTHERS_WAIT: Final = timedelta(seconds=1)
 # Claims without a page of progress in between, after which a run ends in error.
 MAX_FRUITLESS_CLAIMS: Final = 5
 # Waits that GitHub asked for, after which a run ends in error.

@@ -285,3 +285,26 @@ class TestHowSoonAMessageIsSeen:
         assert longest[QUEUE_INTERACTIVE] <= WATCHED_LOOK_MS / 1000
         # Elsewhere as Dramatiq has it: nobody waits at a screen.
         assert 0.5 < longest[QUEUE_SCHEDULED] <= 1
+
+    def test_a_thread_that_is_done_has_its_next_message_without_a_pause(
+        self, broker: RollcallBroker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for number in (1, 2):
+            notes_a_number.send(number)
+        consumer: Any = broker.consume(QUEUE, prefetch=1, timeout=10_000)
+        first = next(consumer)
+        # Nobody says how long it takes: asked for again and again, it would wait ever longer.
+        monkeypatch.setattr("integrations.consumer.compute_backoff", None)
+        got: list[Any] = []
+
+        def fetch_the_second() -> None:
+            while not got:
+                got.extend(message for message in [next(consumer)] if message is not None)
+
+        fetching = threading.Thread(target=fetch_the_second)
+        fetching.start()
+        consumer.ack(first)
+        fetching.join()
+        consumer.ack(got[0])
+        consumer.close()
+        assert [message.args for message in (first, *got)] == [(1,), (2,)]

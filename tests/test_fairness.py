@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from integrations import tasks
 from integrations.constants import (
+    OTHERS_WAIT,
     QUEUE_SCHEDULED,
     SYNC_STATUS_COMPLETE,
     SYNC_STATUS_PENDING,
@@ -185,6 +186,42 @@ class TestAGiant:
         # Anybody may go on with it: no thread keeps it.
         assert giant.lease_token is None
         assert in_line(broker) == [*(run.pk for run in others), giant.pk]
+
+    def slices(
+        self, sandbox: SandboxControl, monkeypatch: pytest.MonkeyPatch, others: list[SyncRun]
+    ) -> int:
+        """Return in how many slices a giant is read beside these, the short one being no time."""
+        monkeypatch.setattr(member_sync, "SLICE_BESIDE_OTHERS", timedelta(0))
+        monkeypatch.setattr(member_sync, "OTHERS_WAIT", timedelta(0))
+        SyncRun.objects.filter(pk__in=[run.pk for run in others]).update(
+            enqueued_at=timezone.now() - OTHERS_WAIT
+        )
+        giant = start_run(connect(sandbox.organization(size=350)), trigger=RunTrigger.SCHEDULE).run
+        while giant.is_active:
+            tasks.sync_github_members_task.fn(giant.pk)
+            giant.refresh_from_db()
+        return giant.claim_count
+
+    def test_it_makes_room_sooner_where_others_wait(
+        self, sandbox: SandboxControl, small: SandboxOrganization, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        others = [start_run(one, trigger=RunTrigger.SCHEDULE).run for one in due_teams(small, 2)]
+        # It ends with a page that is being fetched already.
+        assert self.slices(sandbox, monkeypatch, others) > 1
+
+    def test_nobody_else_in_its_queue_lets_it_go_on(
+        self, sandbox: SandboxControl, small: SandboxOrganization, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clicked, held, waiting = due_teams(small, 3)
+        others = [
+            start_run(clicked, trigger=RunTrigger.MANUAL).run,
+            *(start_run(one, trigger=RunTrigger.SCHEDULE).run for one in (held, waiting)),
+        ]
+        assert transitions.claim(others[1].pk) is not None
+        SyncRun.objects.filter(pk=others[2].pk).update(
+            resume_at=timezone.now() + timedelta(minutes=1)
+        )
+        assert self.slices(sandbox, monkeypatch, others) == 1
 
 
 def in_line(broker: RedisBroker) -> list[int]:

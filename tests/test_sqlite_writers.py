@@ -10,11 +10,15 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
+from project.sqlite.turns import ASKED_FOR_MS, Cursor
 from tests.processes import REPOSITORY, wait_until
+from tests.together import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,3 +141,67 @@ def test_an_open_transaction_holds_up_writers_and_no_reader(
     assert [holder.hear(), waiting.hear()] == ["1", "1"]
     assert [holder.end(), waiting.end()] == ["", ""]
     assert total(reader) == 2
+
+
+class TestWaitingForTheWriter:
+    """As project/sqlite/turns.py has it; each connection is another process, or another thread."""
+
+    @pytest.fixture
+    def wal(self, file: Path) -> Path:
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+        return file
+
+    def begin(self, connection: sqlite3.Connection, *, within_s: float) -> Cursor:
+        cursor = connection.cursor(factory=Cursor)
+        cursor.timeout_s = within_s
+        cursor.execute("BEGIN IMMEDIATE")
+        return cursor
+
+    def add_one(self, file: Path) -> None:
+        with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+            cursor = self.begin(connection, within_s=20)
+            cursor.execute("UPDATE counter SET total = total + 1")
+            cursor.execute("COMMIT")
+
+    def test_one_thread_asks_at_a_time_and_each_has_its_turn(
+        self, wal: Path, reader: sqlite3.Connection
+    ) -> None:
+        holder = sqlite3.connect(wal, isolation_level=None, check_same_thread=False)
+        with closing(holder):
+            holder.execute("BEGIN IMMEDIATE")
+            waiting = threading.Thread(target=at_once, args=[8, lambda: self.add_one(wal)])
+            waiting.start()
+            holder.execute("UPDATE counter SET total = total + 1")
+            holder.execute("COMMIT")
+            waiting.join()
+        assert total(reader) == 9
+
+    def test_it_says_so_when_the_time_is_over(self, wal: Path) -> None:
+        holder, late = (sqlite3.connect(wal, isolation_level=None) for _ in range(2))
+        with closing(holder), closing(late):
+            holder.execute("BEGIN IMMEDIATE")
+            with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+                self.begin(late, within_s=0.1)
+            holder.execute("COMMIT")
+            # The next one waits as long as ever.
+            assert self.begin(late, within_s=20).connection.in_transaction
+            assert late.execute("PRAGMA busy_timeout").fetchone() == (20_000,)
+
+    def test_it_asks_in_short_pauses(self, wal: Path) -> None:
+        holder, late = (sqlite3.connect(wal, isolation_level=None) for _ in range(2))
+        asked: list[str] = []
+        late.set_trace_callback(asked.append)
+        with closing(holder), closing(late):
+            holder.execute("BEGIN IMMEDIATE")
+            with pytest.raises(sqlite3.OperationalError):
+                self.begin(late, within_s=0.1)
+        assert asked[0] == f"PRAGMA busy_timeout = {ASKED_FOR_MS}"
+        assert asked.count("BEGIN IMMEDIATE") > 2
+
+    def test_any_other_error_is_raised_at_once(self, wal: Path) -> None:
+        with closing(sqlite3.connect(wal, isolation_level=None)) as connection:
+            cursor = connection.cursor(factory=Cursor)
+            cursor.timeout_s = 20
+            with pytest.raises(sqlite3.OperationalError, match="no such table"):
+                cursor.execute("UPDATE no_table SET total = 1")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.expressions import RawSQL
 
 from integrations.constants import (
     ACTIVE_RUN_STATUSES,
@@ -25,6 +26,17 @@ if TYPE_CHECKING:
 class SyncRunQuerySet(models.QuerySet["SyncRun"]):
     def active(self) -> SyncRunQuerySet:
         return self.filter(status__in=ACTIVE_RUN_STATUSES)
+
+    def active_by_index(self) -> SyncRunQuerySet:
+        """As `active`, for who looks over all runs every few seconds.
+
+        SQLite uses a partial index only where its condition stands in the statement word for word;
+        with parameters it reads every run that there ever was.
+        """
+        statuses = ", ".join(f"'{status}'" for status in ACTIVE_RUN_STATUSES)
+        column = f"{self.model._meta.db_table}.status"
+        is_active = RawSQL(f"{column} IN ({statuses})", (), models.BooleanField())
+        return self.filter(is_active)
 
     def latest_by_repository(
         self, repositories: Iterable[TrackedRepository]

@@ -151,9 +151,11 @@ def revoke(credential: IntegrationCredential) -> bool:
 
 def take_notices(now: datetime) -> list[int]:
     """Return the credentials whose admins are to be written to now, each to one ticker only."""
-    IntegrationCredential.objects.filter(
+    too_old = IntegrationCredential.objects.filter(
         notify_at__isnull=False, revoked_at__lt=now - NOTICE_FOR
-    ).update(notify_at=None)
+    )
+    if too_old.exists():
+        too_old.update(notify_at=None)
     due = IntegrationCredential.objects.filter(
         status=CredentialStatus.REVOKED, notify_at__lte=now
     ).values_list("pk", "notify_at")

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 import structlog
 from django.db import transaction
 
-from integrations.constants import LEASE_RENEWAL, SLICE_LENGTH, MemberChangeKind
+from integrations.constants import (
+    LEASE_RENEWAL,
+    OTHERS_WAIT,
+    SLICE_BESIDE_OTHERS,
+    SLICE_LENGTH,
+    MemberChangeKind,
+)
 from integrations.github.errors import Invalid
 from integrations.models import GitHubIntegration, SyncRun
 from integrations.services import (
@@ -29,6 +35,7 @@ from integrations.services.departures import Verdict
 from integrations.services.github_graphql_sync import END_OF_LIST, MemberList, Place
 from integrations.services.look_ahead import LookAhead
 from integrations.services.roster import write_page
+from integrations.services.runs import others_wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +74,28 @@ class MemberSyncResult:
         return dict(vars(self))
 
 
+class _Slice:
+    """How long this slice of a run goes on: less while others of its queue wait for a worker."""
+
+    def __init__(self, run: SyncRun, should_stop: Callable[[], bool]) -> None:
+        self._run, self._should_stop = run, should_stop
+        begun_s = time.monotonic()
+        self._ends_at_s = begun_s + SLICE_LENGTH.total_seconds()
+        self._looks_at_s = begun_s + SLICE_BESIDE_OTHERS.total_seconds()
+
+    def may_go_on(self) -> bool:
+        """Say whether another page is to be read; asks nobody, as other threads call it."""
+        return not self._should_stop() and time.monotonic() < self._ends_at_s
+
+    def make_room(self) -> None:
+        """End the slice where others have waited, after a page; asks no more than once a second."""
+        now_s = time.monotonic()
+        if now_s >= self._looks_at_s:
+            self._looks_at_s = now_s + OTHERS_WAIT.total_seconds()
+            if others_wait(self._run):
+                self._ends_at_s = now_s
+
+
 def sync_members(lease: Lease, *, should_stop: Callable[[], bool]) -> bool:
     """Work on a run for a slice of time; return whether it is over.
 
@@ -75,17 +104,13 @@ def sync_members(lease: Lease, *, should_stop: Callable[[], bool]) -> bool:
     """
     run, integration = lease.run, lease.run.integration
     client = github_access.client_of(integration)
-    ends_at = time.monotonic() + SLICE_LENGTH.total_seconds()
-
-    def may_go_on() -> bool:
-        return not should_stop() and time.monotonic() < ends_at
-
+    its_slice = _Slice(run, should_stop)
     if not run.page_count:
         _doubt_unless_member(lease, client)
     if run.applies is not None:
-        is_read = previews.write_planned(lease, may_go_on=may_go_on)
+        is_read = previews.write_planned(lease, may_go_on=its_slice.may_go_on)
     else:
-        is_read = _walk(lease, client, may_go_on=may_go_on)
+        is_read = _walk(lease, client, its_slice)
     if not is_read:
         leases.release(lease)
         return False
@@ -100,7 +125,7 @@ def _doubt_unless_member(lease: Lease, client: GitHubClient) -> None:
         leases.doubt(lease, doubt)
 
 
-def _walk(lease: Lease, client: GitHubClient, *, may_go_on: Callable[[], bool]) -> bool:
+def _walk(lease: Lease, client: GitHubClient, its_slice: _Slice) -> bool:
     """Write page after page until the end of the list (True) or of the slice (False)."""
     run, integration = lease.run, lease.run.integration
     assert integration.organization_id is not None  # a run starts only with an organisation
@@ -111,7 +136,7 @@ def _walk(lease: Lease, client: GitHubClient, *, may_go_on: Callable[[], bool]) 
         return True
     place = Place.parse(run.cursor, first=run.page_size, with_email=with_email)
     try:
-        return _write_pages(lease, members, place, may_go_on=may_go_on)
+        return _write_pages(lease, members, place, its_slice)
     except Invalid:
         if run.cursor != str(place) or place.is_beginning:
             raise
@@ -119,18 +144,17 @@ def _walk(lease: Lease, client: GitHubClient, *, may_go_on: Callable[[], bool]) 
         logger.warning("cursor lost, reading from the beginning", run_id=run.pk)
         leases.restart(lease)
         beginning = Place(first=run.page_size, with_email=with_email)
-        return _write_pages(lease, members, beginning, may_go_on=may_go_on)
+        return _write_pages(lease, members, beginning, its_slice)
 
 
-def _write_pages(
-    lease: Lease, members: MemberList, place: Place, *, may_go_on: Callable[[], bool]
-) -> bool:
+def _write_pages(lease: Lease, members: MemberList, place: Place, its_slice: _Slice) -> bool:
     write = previews.plan_page if lease.run.is_preview else write_page
-    with LookAhead(members.page_at, place, may_go_on=may_go_on) as ahead:
+    with LookAhead(members.page_at, place, may_go_on=its_slice.may_go_on) as ahead:
         while page := ahead.next_page(
             every_s=LEASE_RENEWAL.total_seconds(), meanwhile=partial(leases.renew, lease)
         ):
             write(lease, page)
+            its_slice.make_room()
     return not ahead.ended_early
 
 

@@ -54,6 +54,8 @@ VERIFIED_EMAILS: Final = "verified_emails"
 READ_AGAIN_AFTER: Final = timedelta(seconds=30)
 # A worker that died over it is noticed after so long; one that failed tries again then.
 CLAIM_LENGTH: Final = timedelta(minutes=10)
+# What one look of the ticker takes.
+TAKEN_AT_ONCE: Final = 200
 # Each team is a request of its own, and each hundred people's verified addresses another.
 TEAMS_MAX: Final = 300
 VERIFIED_PEOPLE_MAX: Final = 5_000
@@ -73,17 +75,19 @@ def ask_for(integrations: QuerySet[GitHubIntegration]) -> None:
 
 def take_due(now: datetime) -> list[int]:
     """Return the integrations to read now, each to one ticker only."""
-    due = GitHubIntegration.objects.filter(
-        people_due_at__lte=now, credential__isnull=False
-    ).values_list("pk", "people_due_at", "people_read_at")[:200]
-    return [
-        pk
-        for pk, due_at, read_at in due
-        if (read_at is None or read_at <= now - READ_AGAIN_AFTER)
-        and GitHubIntegration.objects.filter(pk=pk, people_due_at=due_at).update(
+    # Asked for by rows whose people were read just now: those wait for a later look.
+    is_old = Q(people_read_at=None) | Q(people_read_at__lte=now - READ_AGAIN_AFTER)
+    due = GitHubIntegration.objects.filter(is_old, people_due_at__lte=now, credential__isnull=False)
+    if not due.exists():
+        return []
+    with transaction.atomic():
+        # What another ticker has in hand is left to it; on SQLite it writes alone.
+        rows = due.order_by("people_due_at").select_for_update(skip_locked=True, no_key=True)
+        taken = list(rows.values_list("pk", flat=True)[:TAKEN_AT_ONCE])
+        GitHubIntegration.objects.filter(pk__in=taken).update(
             people_due_at=now + CLAIM_LENGTH, people_read_at=now
         )
-    ]
+    return taken
 
 
 def read_all(integration_id: int) -> None:

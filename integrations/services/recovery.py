@@ -9,11 +9,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from django.db.models import F, Q
+from django.db import transaction
+from django.db.models import F, Max, Q
 from django.utils import timezone
 
 from integrations.constants import (
-    ACTIVE_RUN_STATUSES,
     CLOCKS_APART_MAX,
     MAX_FRUITLESS_CLAIMS,
     MAX_WAITS,
@@ -35,7 +35,7 @@ from integrations.github.errors import (
     SamlRequired,
 )
 from integrations.masking import masked
-from integrations.models import CredentialUnreadable, PausedQueue, SyncRun
+from integrations.models import CredentialUnreadable, MessageAttempt, PausedQueue, SyncRun
 from integrations.services import credentials, transitions
 from integrations.services.connections import SyncRefused
 from integrations.services.credentials import Refreshing
@@ -50,6 +50,11 @@ logger = structlog.get_logger(__name__)
 
 # Faults of GitHub or of the network: 2, 4, 8, 16 s, before the last claim gives up.
 FAULT_BACKOFF = timedelta(seconds=2)
+# A queue of which no attempt ended for so long stands still, as far as a lost message goes.
+QUEUE_MOVES_WITHIN = timedelta(seconds=5)
+# Messages sent this close to each other may be begun in any order: a look sends many, and each
+# worker holds some.
+PLACES_APART_MAX = timedelta(seconds=5)
 # Between tries after that, of a run that nobody waits for at a screen: with MAX_WAITS, three hours.
 OUTAGE_PAUSE = timedelta(minutes=10)
 
@@ -147,21 +152,45 @@ def take_runs_to_send(now: datetime, *, limit: int = 500) -> list[SyncRun]:
 
     Those are: pending runs whose message never went or got lost, runs whose lease ran out with
     their worker, and runs whose wait is over. Not those of paused queues: they are due when
-    operators resume the queue. The taking is a conditional UPDATE.
+    operators resume the queue. They are read again, and taken, in one transaction.
     """
-    candidates = SyncRun.objects.filter(_needs_message(now)).order_by("pk")
+    candidates = SyncRun.objects.active_by_index().filter(_needs_message(now)).order_by("pk")
     paused = set(PausedQueue.objects.values_list("queue", flat=True))
     if paused:
         held_back = [trigger for trigger, queue in QUEUE_OF_TRIGGER.items() if queue in paused]
         candidates = candidates.exclude(trigger__in=held_back)
-    taken = []
-    for pk, enqueued_at, send_count in candidates.values_list("pk", "enqueued_at", "send_count")[
-        :limit
-    ]:
-        rows = SyncRun.objects.active().filter(pk=pk, enqueued_at=enqueued_at)
-        if rows.update(**_sent(now, send_count)):
-            taken.append(pk)
-    return list(SyncRun.objects.filter(pk__in=taken).select_related("integration", "repository"))
+    if not candidates.exists():
+        return []
+    candidates = candidates.exclude(_still_queued(now))
+    with transaction.atomic():
+        # On PostgreSQL a row that another ticker has in hand is left to it. SQLite has one writer,
+        # for whom all the others wait: one transaction, and not one a run.
+        rows = candidates.select_for_update(skip_locked=True, no_key=True)
+        taken = list(rows.values_list("pk", "send_count")[:limit])
+        for send_count in sorted({count for _, count in taken}):
+            pks = [pk for pk, count in taken if count == send_count]
+            SyncRun.objects.filter(pk__in=pks).update(**_sent(now, send_count))
+    runs = SyncRun.objects.filter(pk__in=[pk for pk, _ in taken])
+    return list(runs.order_by("pk").select_related("integration", "repository"))
+
+
+def _still_queued(now: datetime) -> Q:
+    """Match the runs whose message lies in a queue that the workers are on the way through.
+
+    A night's queue may be longer than a message's time: sent again, each would lie there twice. It
+    is lost once the queue moved past its place, or moves no more.
+    """
+    moved = MessageAttempt.objects.filter(finished_at__gt=now - QUEUE_MOVES_WITHIN)
+    reached = moved.order_by().values_list("queue").annotate(Max("enqueued_at"))
+    queued = Q(pk__in=())
+    for queue, reached_at in reached:
+        of_queue = [trigger for trigger, name in QUEUE_OF_TRIGGER.items() if name == queue]
+        place = max(reached_at - PLACES_APART_MAX, now - RESEND_AFTER_MAX)
+        queued |= Q(trigger__in=of_queue, enqueued_at__gt=place)
+    # Of those that died or waited since, the message came to a worker. One that is later than it
+    # can be was written before a clock was set back.
+    sent = Q(send_count__gt=0, enqueued_at__lte=now + CLOCKS_APART_MAX)
+    return queued & sent & Q(lease_expires_at=None, resume_at=None)
 
 
 def note_sent(run: SyncRun) -> None:
@@ -197,10 +226,11 @@ def _is_its_starter_s(now: datetime) -> Q:
 
 
 def _needs_message(now: datetime) -> Q:
+    """Match, of the runs that are not over, those that are due and have no message on its way."""
     due = Q(resume_at__isnull=True) | Q(resume_at__lte=now)
     overdue = Q(resend_at__lte=now) | Q(resend_at__isnull=True) & ~_is_its_starter_s(now)
     # Later than it can be: written before a clock was set back.
     overdue |= Q(resend_at__gt=now + RESEND_AFTER_MAX + CLOCKS_APART_MAX)
     # What happened since the last message: a worker died, or a wait ended.
     unanswered = Q(enqueued_at__lte=F("lease_expires_at")) | Q(enqueued_at__lte=F("resume_at"))
-    return Q(status__in=ACTIVE_RUN_STATUSES) & unheld(now) & due & (overdue | unanswered)
+    return unheld(now) & due & (overdue | unanswered)

@@ -11,6 +11,8 @@ from django.utils import timezone
 
 from integrations.constants import (
     ACTIVE_RUN_STATUSES,
+    OTHERS_WAIT,
+    QUEUE_OF_TRIGGER,
     RETRY_FROM_PLACE_WITHIN,
     SYNC_STATUS_ERROR,
     RunKind,
@@ -110,6 +112,18 @@ def start_nights(integrations: Sequence[GitHubIntegration]) -> list[SyncRun]:
     )
     transitions.begin_nights(runs)
     return runs
+
+
+def others_wait(run: SyncRun) -> bool:
+    """Say whether others of its queue have had a message for a while, and no worker yet."""
+    queue = QUEUE_OF_TRIGGER[run.trigger]
+    waiting = SyncRun.objects.active_by_index().filter(
+        trigger__in=[trigger for trigger, name in QUEUE_OF_TRIGGER.items() if name == queue],
+        enqueued_at__lte=timezone.now() - OTHERS_WAIT,
+        lease_expires_at=None,
+        resume_at=None,
+    )
+    return waiting.exists()
 
 
 def runs_in_the_way(integrations: Sequence[GitHubIntegration]) -> set[int]:

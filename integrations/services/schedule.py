@@ -29,10 +29,10 @@ logger = structlog.get_logger(__name__)
 # What one look of the ticker plans: the rest waits for the next look.
 BATCH_SIZE: Final = 500
 # Nights that may wait for a worker: so many, or what the workers did in the last seconds if that
-# is more. Whatever else is due waits as a date. As messages, 10,000 of them would be sent again
-# and again while they wait, and lie before everything else that is scheduled.
+# is more: two looks of the ticker, with some to spare. Whatever else is due waits as a date. As
+# messages, 10,000 of them would lie before everything else that is scheduled.
 WAITING_MIN: Final = 50
-WAITING_LENGTH: Final = timedelta(seconds=10)
+WAITING_LENGTH: Final = timedelta(seconds=6)
 # Nights that are started together, in one short transaction.
 TOGETHER: Final = 25
 
@@ -99,7 +99,8 @@ def start_due(now: datetime) -> list[SyncRun]:
 
 def _room(now: datetime) -> int:
     """Return how many more nights may wait for a worker."""
-    waiting = SyncRun.objects.filter(status=SYNC_STATUS_PENDING, trigger=RunTrigger.SCHEDULE)
+    active = SyncRun.objects.active_by_index()
+    waiting = active.filter(status=SYNC_STATUS_PENDING, trigger=RunTrigger.SCHEDULE)
     lately = GitHubIntegration.objects.filter(member_sync_completed_at__gt=now - WAITING_LENGTH)
     return max(0, max(WAITING_MIN, lately.count()) - waiting.count())
 
@@ -179,7 +180,9 @@ class _TakenElsewhere(Exception):
 def _plan_missing(now: datetime) -> None:
     """Give a time to integrations that have none, and take it from those that want none."""
     unwanted = Q(schedule_enabled=False) | Q(credential=None) | Q(organization_id=None)
-    GitHubIntegration.objects.filter(unwanted, next_sync_at__isnull=False).update(next_sync_at=None)
+    planned = GitHubIntegration.objects.filter(unwanted, next_sync_at__isnull=False)
+    if planned.exists():
+        planned.update(next_sync_at=None)
     missing = GitHubIntegration.objects.filter(next_sync_at=None).exclude(unwanted)
     for integration in missing[:BATCH_SIZE]:
         plan(integration, now=now)

@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from integrations.constants import MEMBER_PAGE_SIZE, SLICE_LENGTH
+from integrations.constants import MEMBER_PAGE_SIZE, SLICE_BESIDE_OTHERS, SLICE_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,13 +26,15 @@ HOUR_S: Final = 3_600.0
 
 @dataclass(frozen=True)
 class Costs:
-    """What work costs: seconds of a worker's core, requests, and GitHub's own time."""
+    """What work costs: seconds of a worker's core, requests, and GitHub's own time for each."""
 
     run_cpu_s: float
     page_cpu_s: float
     # Beside the pages: the check of the access, and whatever the end asks for.
     run_requests: float
     latency_s: float
+    # A page of a hundred people takes longer to put together than an answer of a few lines.
+    page_latency_s: float
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,11 @@ class _Read:
     """A job under way: what is left of it, and since when it has a thread."""
 
     job: Job
+    # Of those that are not fetched yet.
     pages_left: int
+    # Fetched, and not written yet.
+    has_page: bool = False
+    again_s: float | None = None
     is_first: bool = True
     has_worked: bool = False
     slice_begun_s: float = 0.0
@@ -129,7 +135,7 @@ class _Play:
 
     def _begin(self, read: _Read, now_s: float, process: int) -> None:
         """Give it a thread; the first slice checks the access and ends with the departures."""
-        read.slice_begun_s = now_s
+        read.slice_begun_s, read.again_s = now_s, None
         if not read.is_first:
             self._go_on(read, now_s, process)
             return
@@ -139,30 +145,45 @@ class _Play:
         self._later(now_s + self.costs.run_requests * self.costs.latency_s, read, process)
 
     def _go_on(self, read: _Read, now_s: float, process: int) -> None:
-        """Read a page, or give the thread back: at the end, after a slice, without budget."""
+        """Go on with the pages, or give the thread back: at the end, after a slice, or to wait."""
         if not read.has_worked:
             # What its own requests brought; nothing is fetched ahead meanwhile.
             read.has_worked = True
             self._later(self._on_core(now_s, self.costs.run_cpu_s, process), read, process)
             return
-        if not read.pages_left:
+        if not read.has_page and not read.pages_left:
             self.night.ended_s.append(now_s)
             self._give_back(read, now_s, process, again_s=None)
-            return
-        if now_s - read.slice_begun_s >= SLICE_LENGTH.total_seconds():
-            self._give_back(read, now_s, process, again_s=now_s)
-            return
+        elif not read.has_page and read.again_s is not None:
+            self._give_back(read, now_s, process, again_s=max(now_s, read.again_s))
+        else:
+            self._write_and_fetch(read, now_s, process)
+
+    def _write_and_fetch(self, read: _Read, now_s: float, process: int) -> None:
+        """Write the page in hand, if there is one, and have the next one fetched meanwhile.
+
+        The longer of the two counts; the last page is written when nothing is fetched any more.
+        """
+        is_fetching = bool(read.pages_left) and self._may_fetch(read, now_s)
+        written_s = self._on_core(now_s, self.costs.page_cpu_s, process) if read.has_page else now_s
+        read.has_page = is_fetching
+        fetched_s = now_s + self.costs.page_latency_s if is_fetching else now_s
+        self._later(max(fetched_s, written_s), read, process)
+
+    def _may_fetch(self, read: _Read, now_s: float) -> bool:
+        """Take a page's point; or say when to go on, after the slice or without budget."""
+        length = SLICE_BESIDE_OTHERS if self.waiting else SLICE_LENGTH
+        if now_s - read.slice_begun_s >= length.total_seconds():
+            read.again_s = now_s
+            return False
         credential = self.credentials.setdefault(read.job.credential, _Credential())
-        resumes_s = credential.take(now_s, 1)
-        if resumes_s is not None:
+        read.again_s = credential.take(now_s, 1)
+        if read.again_s is not None:
             self.night.wait_count += 1
-            self._give_back(read, now_s, process, again_s=resumes_s)
-            return
+            return False
         read.pages_left -= 1
         self.night.request_count += 1
-        # The next page is being fetched while this one is written: the longer of the two counts.
-        written_s = self._on_core(now_s, self.costs.page_cpu_s, process)
-        self._later(max(now_s + self.costs.latency_s, written_s), read, process)
+        return True
 
     def _give_back(self, read: _Read, now_s: float, process: int, *, again_s: float | None) -> None:
         self.night.thread_s += now_s - read.slice_begun_s

@@ -25,6 +25,7 @@ from django.utils import timezone
 from integrations import tasks
 from integrations.constants import (
     QUEUE_SCHEDULED,
+    SLICE_BESIDE_OTHERS,
     SLICE_LENGTH,
     SYNC_STATUS_COMPLETE,
     RunTrigger,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
     from tests.bench.rows import Bench
     from tests.processes import Process
+    from tests.sandbox_control import SandboxOrganization
 
 TEAM_COUNT: Final = int(os.environ.get("SWEEP_TEAMS", "10000"))
 # Of 20 people each, dealt out among the teams.
@@ -106,10 +108,11 @@ def due_count() -> int:
     return GitHubIntegration.objects.filter(next_sync_at__lte=timezone.now()).count()
 
 
-def night_and_click(bench: Bench) -> list[Row]:
-    """Ten thousand teams are due at once, and people click meanwhile."""
-    _begin_anew(bench)
-    organizations = [bench.sandbox.organization(SMALL_SIZE) for _ in range(ORGANIZATION_COUNT)]
+def ten_thousand_due(
+    bench: Bench, organizations: Sequence[SandboxOrganization]
+) -> dict[GitHubIntegration, requests.Session]:
+    """Begin anew with so many nights due; return the teams whose admins click, signed in."""
+    begin_anew(bench)
     clicked = {
         one: bench.stack.browser_session(admin_of(one.team))
         for one in connected_teams(organizations, CLICKERS)
@@ -117,17 +120,24 @@ def night_and_click(bench: Bench) -> list[Row]:
     for session in clicked.values():
         session.headers["HX-Request"] = "true"
     connected_teams(organizations, TEAM_COUNT, next_sync_at=timezone.now())
+    return clicked
+
+
+def night_and_click(bench: Bench) -> list[Row]:
+    """Ten thousand teams are due at once, and people click meanwhile."""
+    organizations = [bench.sandbox.organization(SMALL_SIZE) for _ in range(ORGANIZATION_COUNT)]
+    clicked = ten_thousand_due(bench, organizations)
     bench.stack.start(["worker"])
     bench.stack.start(["scheduler"])
     cpu = {process: _cpu_s(process) for process in (bench.stack.scheduler, bench.stack.worker)}
     watched = Watched()
-    waits_ms = _click_all_along(bench, clicked, watched)
+    waits_ms = click_all_along(bench, clicked, watched)
     watched.took_s = time.monotonic() - watched.began_s
     watched.cpu_s = {process.name: _cpu_s(process) - begun for process, begun in cpu.items()}
     nights = SyncRun.objects.filter(trigger=RunTrigger.SCHEDULE)
     watched.done_count = nights.filter(status=SYNC_STATUS_COMPLETE).count()
     watched.sent_count, watched.started_count = _sum_of_sends(), nights.count()
-    naive_s, ahead_count = _click_behind_the_night(next(iter(clicked)))
+    naive_s, ahead_count = click_behind_the_night(next(iter(clicked)))
     bench.stack.scheduler.stop()
     bench.stack.worker.stop()
     return [
@@ -136,7 +146,7 @@ def night_and_click(bench: Bench) -> list[Row]:
             f"p50 {percentile(waits_ms, 50):.0f}, p95 {percentile(waits_ms, 95):.0f}, max "
             f"{max(waits_ms):.0f} ms of {len(waits_ms)}",
             f"{CLICK_BAR_MS:,} ms, all",
-            f"{_naive_words(naive_s)} in one queue behind {ahead_count:,}",
+            f"{naive_words(naive_s)} in one queue behind {ahead_count:,}",
             max(waits_ms) <= CLICK_BAR_MS,
             Samples("ms", CLICK_BAR_MS, waits_ms, [naive_s * 1000] if naive_s else ()),
         ),
@@ -180,14 +190,18 @@ def _rows_of_the_night(watched: Watched) -> list[Row]:
     ]
 
 
-def _click_all_along(
-    bench: Bench, clicked: Mapping[GitHubIntegration, requests.Session], watched: Watched
+def click_all_along(
+    bench: Bench,
+    clicked: Mapping[GitHubIntegration, requests.Session],
+    watched: Watched,
+    *,
+    for_s: float = WATCHED_S,
 ) -> list[float]:
     """Click every two seconds; return after how many milliseconds a worker had each."""
     waits_ms: list[float] = []
     people = itertools.cycle(clicked.items())
     number = 0
-    while time.monotonic() - watched.began_s < WATCHED_S:
+    while time.monotonic() - watched.began_s < for_s:
         watched.look()
         integration, session = next(people)
         number += 1
@@ -205,7 +219,7 @@ def _click_all_along(
     return waits_ms
 
 
-def _click_behind_the_night(integration: GitHubIntegration) -> tuple[float | None, int]:
+def click_behind_the_night(integration: GitHubIntegration) -> tuple[float | None, int]:
     """Send a click to the nights' queue; return when a worker had it, and how many were ahead."""
     # In one transaction: the ticker must not send it as well.
     with transaction.atomic():
@@ -226,7 +240,7 @@ def _click_behind_the_night(integration: GitHubIntegration) -> tuple[float | Non
     return (_started_at(run) - sent_at).total_seconds(), ahead_count
 
 
-def _naive_words(seconds: float | None) -> str:
+def naive_words(seconds: float | None) -> str:
     return f"> {NAIVE_PATIENCE_S:.0f} s" if seconds is None else f"{seconds:.1f} s"
 
 
@@ -259,10 +273,10 @@ def _cpu_s(process: Process) -> float:
     return sum(one.user + one.system for one in times)
 
 
-def _begin_anew(bench: Bench) -> None:
+def begin_anew(bench: Bench) -> None:
     """Leave no worker, no message and no run of the measurement before."""
-    bench.stack.scheduler.stop()
-    bench.stack.worker.stop()
+    for name in ("scheduler", "worker", "worker-2"):
+        bench.stack[name].stop()
     SyncRun.objects.active().delete()
     GitHubIntegration.objects.update(schedule_enabled=False, next_sync_at=None, people_due_at=None)
     for name in broker_client().scan_iter(_key("*")):
@@ -271,7 +285,7 @@ def _begin_anew(bench: Bench) -> None:
 
 def giant_and_small(bench: Bench) -> list[Row]:
     """An organisation of 50,000 beside 500 of 20, in one queue: are the small held up?"""
-    _begin_anew(bench)
+    begin_anew(bench)
     organizations = [bench.sandbox.organization(SMALL_SIZE) for _ in range(20)]
     large = bench.sandbox.organization(LARGE_SIZE)
     for one in (*organizations, large):
@@ -303,13 +317,15 @@ def giant_and_small(bench: Bench) -> list[Row]:
 
 def few_behind_a_giant(bench: Bench) -> list[Row]:
     """Ten small ones come just after an organisation of 50,000, on a worker of one thread."""
-    _begin_anew(bench)
-    first_s = _few_behind_a_giant(bench, slice_s=SLICE_LENGTH.total_seconds())
-    naive_s = _few_behind_a_giant(bench, slice_s=3_600)
+    begin_anew(bench)
+    first_s = _few_behind_a_giant(bench)
+    endless = timedelta(hours=1)
+    with mock.patch.multiple(member_sync, SLICE_LENGTH=endless, SLICE_BESIDE_OTHERS=endless):
+        naive_s = _few_behind_a_giant(bench)
     return [
         Row(
             f"{FEW} small ones behind the giant on a single thread, all done",
-            f"{first_s:.0f} s, after its slice of {SLICE_LENGTH.total_seconds():.0f} s",
+            f"{first_s:.0f} s, after its slice of {SLICE_BESIDE_OTHERS.total_seconds():.0f} s",
             f"{SLICE_LENGTH.total_seconds() + 10:.0f} s",
             f"{naive_s:.0f} s, after all of it (no slices)",
             first_s <= SLICE_LENGTH.total_seconds() + 10,
@@ -344,29 +360,32 @@ def _is_over(runs: Sequence[SyncRun]) -> bool:
     return False
 
 
-def _few_behind_a_giant(bench: Bench, *, slice_s: float) -> float:
+def _few_behind_a_giant(bench: Bench) -> float:
     """Return when a few small ones were done whose messages came after a giant's, on one thread."""
     small = bench.sandbox.organization(SMALL_SIZE)
     large = bench.sandbox.organization(LARGE_SIZE)
     large.slow_down(LATENCY_MS)
     few = connected_teams([small], FEW)
-    length = timedelta(seconds=slice_s)
-    with mock.patch.object(member_sync, "SLICE_LENGTH", length):
-        worker = dramatiq.Worker(dramatiq.get_broker(), worker_timeout=50, worker_threads=1)
-        worker.start()
-        try:
-            [giant] = _send(connected_teams([large], 1))
-            wait_until(lambda: _started_at(giant), what="the giant being begun")
-            return _small_done(few)
-        finally:
-            # It finds out at its next page.
-            transitions.cancel(giant, person=None)
-            worker.stop()
+    worker = dramatiq.Worker(dramatiq.get_broker(), worker_timeout=50, worker_threads=1)
+    worker.start()
+    try:
+        [giant] = _send(connected_teams([large], 1))
+        wait_until(lambda: _started_at(giant), what="the giant being begun")
+        return _small_done(few)
+    finally:
+        # It finds out at its next page.
+        transitions.cancel(giant, person=None)
+        worker.stop()
 
 
 def a_budget_that_teams_share(bench: Bench) -> list[Row]:
     """Forty teams of one person use up that person's hour; forty of as many people go on."""
-    _begin_anew(bench)
+    begin_anew(bench)
+    return budget_rows(bench, workers=("worker",))
+
+
+def budget_rows(bench: Bench, *, workers: Sequence[str]) -> list[Row]:
+    """Read the teams with these workers, from a GitHub that counts points."""
     with tempfile.TemporaryDirectory(prefix="rollcall-budget-") as directory:
         options = ("--points-per-hour", str(POINTS))
         github = SandboxProcess(*options, log_dir=Path(directory), latency_ms=LATENCY_MS)
@@ -374,15 +393,15 @@ def a_budget_that_teams_share(bench: Bench) -> list[Row]:
         try:
             with override_settings(GITHUB_API_URL=f"{github.url}/api/v3", GITHUB_URL=github.url):
                 stack = Stack(log_dir=Path(directory), valkey=bench.stack.valkey)
-                return _budget_rows(SandboxControl(github.url), stack)
+                return _budget_rows(SandboxControl(github.url), stack, workers)
         finally:
             github.stop()
 
 
-def _budget_rows(github: SandboxControl, stack: Stack) -> list[Row]:
+def _budget_rows(github: SandboxControl, stack: Stack, workers: Sequence[str]) -> list[Row]:
     shared = github.organization(SHARED_SIZE)
     others = [github.organization(SMALL_SIZE) for _ in range(SHARING)]
-    stack.start(["worker"])
+    stack.start(workers)
     try:
         runs = _send(connected_teams([shared], SHARING, github_user_id=shared.id))
         # Each of these has a token of its own.
@@ -390,15 +409,17 @@ def _budget_rows(github: SandboxControl, stack: Stack) -> list[Row]:
         apart_s = _small_done(apart)
         wait_until(lambda: _are_waiting(runs), timeout_s=60, what="the budget's end")
     finally:
-        stack.worker.stop()
+        stack.stop()
     calls = shared.requests()
     asked = {kind: sum(call["kind"] == kind for call in calls) for kind in ("rest", "graphql")}
     beyond_count = sum(max(0, count - POINTS) for count in asked.values())
     pks = [run.pk for run in runs]
     done_count = SyncRun.objects.filter(pk__in=pks, status=SYNC_STATUS_COMPLETE).count()
+    by_whom = ", two workers" if len(workers) > 1 else ""
     return [
         Row(
-            f"{SHARING} teams of one person's {POINTS} points an hour: requests beyond them",
+            f"{SHARING} teams of one person's {POINTS} points an hour: requests beyond them"
+            f"{by_whom}",
             f"{beyond_count} ({asked['graphql']} for pages; {done_count} teams done, "
             f"{SHARING - done_count} wait for the reset)",
             "0",
@@ -406,7 +427,7 @@ def _budget_rows(github: SandboxControl, stack: Stack) -> list[Row]:
             beyond_count == 0 and 0 < done_count < SHARING,
         ),
         Row(
-            f"{SHARING} teams with budgets of their own, beside them",
+            f"{SHARING} teams with budgets of their own, beside them{by_whom}",
             f"all done in {apart_s:.0f} s",
             f"all, within {WATCHED_S:.0f} s",
             "-",

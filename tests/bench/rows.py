@@ -33,6 +33,7 @@ from tests.bench.members_page import members_page
 from tests.bench.memory import memory_of_a_sync
 from tests.bench.queues import QUEUES
 from tests.bench.scale import scale
+from tests.bench.second_worker import TWO_WORKERS
 from tests.bench.streams import held_streams, streams
 from tests.bench.table import Row, Samples, percentile
 from tests.bench.viewers import admin_of, viewer
@@ -420,5 +421,6 @@ ALL = (
     streams,
     load,
     *QUEUES,
+    *TWO_WORKERS,
     held_streams,
 )

@@ -45,7 +45,8 @@ def is_due(now: datetime) -> bool:
     )
     free = Q(next_at__isnull=True) | Q(next_at__lte=now)
     rows = DeliverySearch.objects.filter(free, pk=ROW)
-    return bool(rows.update(next_at=now + DELIVERY_SEARCH_INTERVAL))
+    # Asked before it is written: SQLite's one writer is not waited for at every look.
+    return rows.exists() and bool(rows.update(next_at=now + DELIVERY_SEARCH_INTERVAL))
 
 
 def search() -> int:
