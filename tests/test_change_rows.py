@@ -40,7 +40,8 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     logins: list[str] = []
 
     def render(template: str, context: dict[str, Any]) -> str:
-        logins.append(context["change"].github_username)
+        if template == change_rows.TEMPLATE:
+            logins.append(context["change"].github_username)
         return render_to_string(template, context)
 
     monkeypatch.setattr(kept, "render_to_string", render)

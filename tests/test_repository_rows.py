@@ -48,7 +48,8 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     keys: list[int] = []
 
     def render(template: str, context: dict[str, Any]) -> str:
-        keys.append(context["repository"].pk)
+        if template == repository_rows.TEMPLATE:
+            keys.append(context["repository"].pk)
         return render_to_string(template, context)
 
     monkeypatch.setattr(kept, "render_to_string", render)

@@ -10,7 +10,7 @@ from integrations.github.errors import Invalid
 
 # What nearly every address looks like, and no reader reads differently: a name, perhaps a port, a
 # path of plain signs. A page holds a hundred; taking each apart was half of reading it.
-_PLAIN: Final = re.compile(r"https?://[a-z0-9][a-z0-9.-]*(:[0-9]{1,4})?/[!-\[\]-~]*")
+PLAIN: Final = re.compile(r"https?://[a-z0-9][a-z0-9.-]*(:[0-9]{1,4})?/[!-\[\]-~]*")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -29,7 +29,7 @@ def segment(text: str) -> str:
 
 def is_web_address(url: str) -> bool:
     """Say whether an address is fit for a link or an image on a page."""
-    return _PLAIN.fullmatch(url) is not None or _origin(url) is not None
+    return PLAIN.fullmatch(url) is not None or _origin(url) is not None
 
 
 def _origin(url: str) -> tuple[str, str, int] | None:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis.strategies import from_regex
 
-from integrations.github import reading
+from integrations.github import addresses, reading
 from integrations.github.errors import UnexpectedAnswer
 from integrations.github.reading import JSON, JSONObject
 
@@ -76,6 +78,7 @@ class TestTexts:
     def test_nul_and_half_surrogates_go(self) -> None:
         text = reading.read_text({"name": "A\0lice \ud83d \U0001f600"}, "name")
         assert text == "Alice ? \U0001f600"
+        assert reading.read_text({"name": "A\0lice"}, "name") == "Alice"
 
     def test_it_is_cut_to_its_length(self) -> None:
         assert reading.read_text({"name": "é" * 300}, "name", length=255) == "é" * 255
@@ -105,10 +108,18 @@ class TestAddresses:
             "https://example.org:port/",
             "https://[::1/",
             "https://exa mple.org/",
+            "https://alice@example.org/a",
+            "https://example.org\\@example.com/",
+            "https://example.org/a\nb",
+            "https://example.org:99999/",
         ],
     )
     def test_anything_else_is_left_out(self, url: str) -> None:
         assert reading.read_url({"avatar_url": url}, "avatar_url") == ""
+
+    @given(url=from_regex(addresses.PLAIN, fullmatch=True))
+    def test_what_is_taken_at_a_look_would_be_taken_apart_as_well(self, url: str) -> None:
+        assert addresses.is_same_origin(url, url)
 
 
 class TestInstants:
