@@ -182,11 +182,12 @@ def test_pages_read_no_more_than_they_show(
     )
     client = Client()
     client.force_login(alice)
-    # Whose session, who, of which team; counts, rows, and the names of the people's teams.
-    with django_assert_num_queries(6) as refresh:
+    # Whose session, who, of which team; how many, how many of them are not active, rows, and the
+    # names of the people's teams.
+    with django_assert_num_queries(7) as refresh:
         client.get(reverse("github_members_table", args=["acme"]))
     # And the organisation, the latest run, what the filters offer, the person's own teams.
-    with django_assert_num_queries(10) as members:
+    with django_assert_num_queries(11) as members:
         client.get(reverse("github_members", args=["acme"]))
     # Their number, themselves, and whether their people still have a row.
     with django_assert_num_queries(7) as changes:
