@@ -254,9 +254,9 @@ class TestCost:
     def test_the_state_is_found_in_its_index(self, acme: Team) -> None:
         for query in (MemberQuery(), MemberQuery(sort="-login"), MemberQuery(active="inactive")):
             plan = query.apply(acme.members.all())[900:950].explain()
-            assert "roster_sorted_by_state (team_id=? AND is_active=?)" in plan, plan
+            assert "roster_by_state_and_source (team_id=? AND is_active=?)" in plan, plan
         inactive = acme.members.in_state(is_active=False).order_by().values("is_active")
-        assert "COVERING INDEX roster_sorted_by_state" in inactive.explain()
+        assert "COVERING INDEX roster_by_state_and_source" in inactive.explain()
 
     def test_who_is_active_is_counted(self, acme: Team) -> None:
         assert acme.members.counts() == {"total": 0, "active": 0}

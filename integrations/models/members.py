@@ -161,9 +161,16 @@ class TeamMember(models.Model):
         ]
         indexes = [
             # The members page in each of its orders: any page without sorting the whole roster.
-            # By state, which also counts who is active (services/departures.py).
+            # By state, which also counts who is active (services/departures.py); with what a state
+            # comes from, so that nobody's row is looked at to count those who are there by GitHub.
             models.Index(
-                "team", "is_active", Lower("github_username"), "id", name="roster_sorted_by_state"
+                "team",
+                "is_active",
+                Lower("github_username"),
+                "id",
+                "deactivated_by",
+                "kept_at",
+                name="roster_by_state_and_source",
             ),
             models.Index("team", Lower("github_username"), "id", name="roster_sorted_by_login"),
             models.Index(
