@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 CLICK_COUNT = 60
 TRANSITION_COUNT = 150
 POLLED_COUNT = 8
+FIRST_SYNCS = 5
 
 
 @dataclass(frozen=True)
@@ -248,23 +249,27 @@ def first_sync_against_bare_walk(bench: Bench) -> list[Row]:
 
 
 def first_sync_against_member_by_member(bench: Bench) -> list[Row]:
-    """A thousand people at 20 ms a request, beside one request a person."""
+    """A thousand people at 20 ms a request, beside one request a person: five new teams."""
     organization = bench.slow_sandbox.organization(size=1_000)
     api_url = f"{bench.slow_sandbox.url}/api/v3"
     team = TeamFactory()
     with seconds() as one_by_one:
         request_count = naive.sync_member_by_member(team, organization, api_url=api_url)
-    integration = bench.connected(organization)
     before = len(organization.requests())
-    with override_settings(GITHUB_API_URL=api_url), seconds() as ours:
-        run_to_its_end(integration)
-    after = len(organization.requests())
-    assert integration.team.members.count() == team.members.count() == 1_000
-    ratio = one_by_one[0] / ours[0]
+    took_s = []
+    for _ in range(FIRST_SYNCS):
+        integration = bench.connected(organization)
+        with override_settings(GITHUB_API_URL=api_url), seconds() as ours:
+            run_to_its_end(integration)
+        took_s += ours
+        assert integration.team.members.count() == team.members.count() == 1_000
+    ours_count = (len(organization.requests()) - before) // FIRST_SYNCS
+    ratio = one_by_one[0] / statistics.median(took_s)
     return [
         Row(
             "first sync of 1,000 members at 20 ms a request",
-            f"{ratio:.0f} x faster ({ours[0]:.2f} s, {after - before} requests)",
+            f"{ratio:.1f} x faster (median {statistics.median(took_s):.2f} s, "
+            f"longest {max(took_s):.2f} s, {ours_count} requests)",
             "60 x",
             f"{one_by_one[0]:.1f} s, {request_count:,} requests",
             ratio >= 60,
