@@ -92,7 +92,8 @@ class _Measuring:
             Row(
                 f"streams opened and held by Pushpin, {STREAMS:,} over {TEAMS:,} teams",
                 f"{rate:,.0f} a second ({opened['took_s']:.1f} s, {cost}, p95 "
-                f"{opened['wait_p95_s'] * 1000:.0f} ms), {opened['lost']} lost",
+                f"{opened['wait_p95_s'] * 1000:.0f} ms), {opened['lost']} lost"
+                + "".join(f": {why}" for why in opened["why"]),
                 "all, 0 lost",
                 "-",
                 opened["opened"] == STREAMS == still_open,
