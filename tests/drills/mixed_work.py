@@ -129,6 +129,8 @@ class MixedWork:
     def _change_github(self) -> None:
         for site in self._sites[::2]:
             site.change(self._random)
+            # Two left and one came: after hours nobody would be left.
+            site.organization.add()
             site.ended_count += 1
         nights = [site.integration.pk for site in self._sites[1::2]]
         GitHubIntegration.objects.filter(pk__in=nights).update(
