@@ -7,17 +7,18 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.template.loader import render_to_string
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from integrations.models import MemberChange, TeamMember
-from integrations.views import change_rows, kept
+from integrations.views import change_rows
 from tests.factories import SyncRunFactory, TeamMemberFactory
+from tests.kept_rows import rendered_with
 
 if TYPE_CHECKING:
     from integrations.models import GitHubIntegration, User
+    from integrations.views.change_rows import ShownChange
 
 pytestmark = pytest.mark.django_db
 
@@ -35,18 +36,11 @@ def change(integration: GitHubIntegration) -> MemberChange:
 
 
 @pytest.fixture
-def rendered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The logins whose rows were rendered, in order; none are kept before."""
-    logins: list[str] = []
-
-    def render(template: str, context: dict[str, Any]) -> str:
-        if template == change_rows.TEMPLATE:
-            logins.append(context["change"].github_username)
-        return render_to_string(template, context)
-
-    monkeypatch.setattr(kept, "render_to_string", render)
+def rendered(monkeypatch: pytest.MonkeyPatch) -> list[ShownChange]:
+    """The changes whose rows were rendered, in order; none are kept before."""
+    changes = rendered_with(monkeypatch, change_rows.TEMPLATE, "change")
     change_rows.change_row.cache_clear()
-    return logins
+    return changes
 
 
 def table(user: User, *, of_run: int | None = None, **headers: Any) -> str:
@@ -62,16 +56,16 @@ def table(user: User, *, of_run: int | None = None, **headers: Any) -> str:
 
 
 def test_a_row_is_rendered_once_for_all_who_see_the_same(
-    alice: User, bob: User, change: MemberChange, rendered: list[str]
+    alice: User, bob: User, change: MemberChange, rendered: list[ShownChange]
 ) -> None:
     first = table(alice)
     assert "@ada" in first
     assert table(bob) == first
-    assert rendered == ["ada"]
+    assert [shown.github_username for shown in rendered] == ["ada"]
 
 
 def test_all_that_a_row_shows_tells_it_apart(
-    alice: User, change: MemberChange, rendered: list[str]
+    alice: User, change: MemberChange, rendered: list[ShownChange]
 ) -> None:
     run = SyncRunFactory(integration=change.team.github)
     moves: dict[str, dict[str, Any]] = {
@@ -93,7 +87,7 @@ def test_all_that_a_row_shows_tells_it_apart(
 
 
 def test_a_link_comes_and_goes_with_the_person(
-    alice: User, change: MemberChange, rendered: list[str]
+    alice: User, change: MemberChange, rendered: list[ShownChange]
 ) -> None:
     assert "<a " not in table(alice)
     member: TeamMember = TeamMemberFactory(team=change.team, github_id=77)
@@ -103,7 +97,7 @@ def test_a_link_comes_and_goes_with_the_person(
 
 
 def test_a_run_s_own_page_does_not_name_the_run(
-    alice: User, change: MemberChange, rendered: list[str]
+    alice: User, change: MemberChange, rendered: list[ShownChange]
 ) -> None:
     run = SyncRunFactory(integration=change.team.github)
     MemberChange.objects.filter(pk=change.pk).update(run=run)
@@ -112,7 +106,9 @@ def test_a_run_s_own_page_does_not_name_the_run(
     assert link not in table(alice, of_run=run.pk)
 
 
-def test_each_language_has_its_own(alice: User, change: MemberChange, rendered: list[str]) -> None:
+def test_each_language_has_its_own(
+    alice: User, change: MemberChange, rendered: list[ShownChange]
+) -> None:
     english = table(alice)
     assert table(alice, HTTP_ACCEPT_LANGUAGE="de") != english
     assert table(alice) == english

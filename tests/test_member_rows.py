@@ -19,6 +19,7 @@ from django.utils.html import escape
 from integrations.models import OrganizationTeam, OrganizationTeamMember, TeamMember
 from integrations.views import kept, member_rows
 from tests.factories import GitHubIntegrationFactory, TeamMemberFactory
+from tests.kept_rows import post_form_of_row
 from tests.processes import REPOSITORY
 
 if TYPE_CHECKING:
@@ -177,19 +178,10 @@ def test_each_language_has_its_own(alice: User, member: TeamMember, rendered: li
 def test_the_form_carries_the_token_of_who_asks(
     alice: User, member: TeamMember, rendered: list[int]
 ) -> None:
+    page = reverse("github_members_table", args=["acme"])
+    action = reverse("github_member_toggle", args=["acme", member.pk])
     for _ in range(2):
-        client = Client(enforce_csrf_checks=True)
-        client.force_login(alice)
-        html = client.get(reverse("github_members_table", args=["acme"])).content.decode()
-        row = html[html.index(f'id="member-{member.pk}"') :]
-        token = re.search(r'csrfmiddlewaretoken" value="(\w+)"', row)
-        assert token is not None
-        assert kept.TOKEN_MARK not in html
-        response = client.post(
-            reverse("github_member_toggle", args=["acme", member.pk]),
-            {"active": "true", "csrfmiddlewaretoken": token[1]},
-        )
-        assert response.status_code == 302
+        post_form_of_row(alice, page, f"member-{member.pk}", action, active="true")
 
 
 def test_no_more_rows_are_kept_than_said(

@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.template.loader import render_to_string
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -14,8 +13,9 @@ from django.utils import timezone
 from integrations.constants import RunTrigger
 from integrations.models import SyncRun, TrackedRepository
 from integrations.services.runs import start_run
-from integrations.views import kept, repository_rows
+from integrations.views import repository_rows
 from tests.factories import TrackedRepositoryFactory
+from tests.kept_rows import post_form_of_row, rendered_with
 from tests.processes import REPOSITORY
 
 if TYPE_CHECKING:
@@ -43,18 +43,11 @@ def repository(integration: GitHubIntegration) -> TrackedRepository:
 
 
 @pytest.fixture
-def rendered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The keys of the repositories whose rows were rendered, in order; none are kept before."""
-    keys: list[int] = []
-
-    def render(template: str, context: dict[str, Any]) -> str:
-        if template == repository_rows.TEMPLATE:
-            keys.append(context["repository"].pk)
-        return render_to_string(template, context)
-
-    monkeypatch.setattr(kept, "render_to_string", render)
+def rendered(monkeypatch: pytest.MonkeyPatch) -> list[TrackedRepository]:
+    """The repositories whose rows were rendered, in order; none are kept before."""
+    repositories = rendered_with(monkeypatch, repository_rows.TEMPLATE, "repository")
     repository_rows.repository_row.cache_clear()
-    return keys
+    return repositories
 
 
 def table(user: User, **headers: Any) -> str:
@@ -67,17 +60,17 @@ def table(user: User, **headers: Any) -> str:
 
 
 def test_a_row_is_rendered_once_for_all_who_see_the_same(
-    alice: User, repository: TrackedRepository, rendered: list[int]
+    alice: User, repository: TrackedRepository, rendered: list[TrackedRepository]
 ) -> None:
     first = table(alice)
     assert repository.name in first
     assert table(alice) == first
-    assert rendered == [repository.pk]
+    assert rendered == [repository]
 
 
 @pytest.mark.parametrize("column", MOVES)
 def test_a_change_of_the_repository_is_seen(
-    alice: User, repository: TrackedRepository, rendered: list[int], column: str
+    alice: User, repository: TrackedRepository, rendered: list[TrackedRepository], column: str
 ) -> None:
     before = table(alice)
     TrackedRepository.objects.filter(pk=repository.pk).update(**{column: MOVES[column]})
@@ -85,7 +78,7 @@ def test_a_change_of_the_repository_is_seen(
 
 
 def test_where_its_sync_stands_is_seen(
-    alice: User, repository: TrackedRepository, rendered: list[int]
+    alice: User, repository: TrackedRepository, rendered: list[TrackedRepository]
 ) -> None:
     assert 'data-state="never"' in table(alice)
     run = start_run(repository.integration, trigger=RunTrigger.MANUAL, repository=repository).run
@@ -105,23 +98,23 @@ def test_every_column_that_the_row_reads_is_told_apart() -> None:
 
 
 def test_a_push_renders_nothing(
-    alice: User, repository: TrackedRepository, rendered: list[int]
+    alice: User, repository: TrackedRepository, rendered: list[TrackedRepository]
 ) -> None:
     table(alice)
     TrackedRepository.objects.filter(pk=repository.pk).update(pushed_at=timezone.now())
     table(alice)
-    assert rendered == [repository.pk]
+    assert rendered == [repository]
 
 
 def test_who_may_not_switch_gets_no_switch(
-    alice: User, bob: User, repository: TrackedRepository, rendered: list[int]
+    alice: User, bob: User, repository: TrackedRepository, rendered: list[TrackedRepository]
 ) -> None:
     assert 'role="switch"' in table(alice)
     assert 'role="switch"' not in table(bob)
 
 
 def test_each_language_has_its_own(
-    alice: User, repository: TrackedRepository, rendered: list[int]
+    alice: User, repository: TrackedRepository, rendered: list[TrackedRepository]
 ) -> None:
     assert "Not synced yet" in table(alice)
     assert "Not synced yet" not in table(alice, HTTP_ACCEPT_LANGUAGE="de")
@@ -129,19 +122,10 @@ def test_each_language_has_its_own(
 
 
 def test_the_form_carries_the_token_of_who_asks(
-    alice: User, repository: TrackedRepository, rendered: list[int]
+    alice: User, repository: TrackedRepository, rendered: list[TrackedRepository]
 ) -> None:
+    page = reverse("github_repos", args=["acme"])
+    action = reverse("github_repo_toggle", args=["acme", repository.pk])
     for _ in range(2):
-        client = Client(enforce_csrf_checks=True)
-        client.force_login(alice)
-        html = client.get(reverse("github_repos", args=["acme"])).content.decode()
-        row = html[html.index(f'id="repository-{repository.pk}"') :]
-        token = re.search(r'csrfmiddlewaretoken" value="(\w+)"', row)
-        assert token is not None
-        assert kept.TOKEN_MARK not in html
-        response = client.post(
-            reverse("github_repo_toggle", args=["acme", repository.pk]),
-            {"tracked": "true", "csrfmiddlewaretoken": token[1]},
-        )
-        assert response.status_code == 302
-    assert rendered[0] == repository.pk
+        post_form_of_row(alice, page, f"repository-{repository.pk}", action, tracked="true")
+    assert rendered[0] == repository
