@@ -141,17 +141,24 @@ def night_and_click(bench: Bench) -> list[Row]:
     bench.stack.scheduler.stop()
     bench.stack.worker.stop()
     return [
-        Row(
-            f"click to worker while {TEAM_COUNT:,} nights are due ({connection.vendor})",
-            f"p50 {percentile(waits_ms, 50):.0f}, p95 {percentile(waits_ms, 95):.0f}, max "
-            f"{max(waits_ms):.0f} ms of {len(waits_ms)}",
-            f"{CLICK_BAR_MS:,} ms, all",
-            f"{naive_words(naive_s)} in one queue behind {ahead_count:,}",
-            max(waits_ms) <= CLICK_BAR_MS,
-            Samples("ms", CLICK_BAR_MS, waits_ms, [naive_s * 1000] if naive_s else ()),
-        ),
+        click_row(waits_ms, naive_s, ahead_count),
         *_rows_of_the_night(watched),
     ]
+
+
+def click_row(
+    waits_ms: list[float], naive_s: float | None, ahead_count: int, *, by_whom: str = ""
+) -> Row:
+    """Say how long clicks waited for a worker, and one that lay in the queue of all."""
+    return Row(
+        f"click to worker while {TEAM_COUNT:,} nights are due{by_whom} ({connection.vendor})",
+        f"p50 {percentile(waits_ms, 50):.0f}, p95 {percentile(waits_ms, 95):.0f}, max "
+        f"{max(waits_ms):.0f} ms of {len(waits_ms)}",
+        f"{CLICK_BAR_MS:,} ms, all",
+        f"{naive_words(naive_s)} in one queue behind {ahead_count:,}",
+        max(waits_ms) <= CLICK_BAR_MS,
+        Samples("ms", CLICK_BAR_MS, waits_ms, [naive_s * 1000] if naive_s else ()),
+    )
 
 
 def _rows_of_the_night(watched: Watched) -> list[Row]:

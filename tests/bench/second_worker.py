@@ -11,14 +11,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from django.db import connection
 from django.db.models import Count
 from django.utils import timezone
 
 from integrations.constants import SYNC_STATUS_COMPLETE, RunTrigger
 from integrations.models import SyncRun
 from tests.bench.queues import (
-    CLICK_BAR_MS,
     ORGANIZATION_COUNT,
     SMALL_SIZE,
     TEAM_COUNT,
@@ -28,10 +26,10 @@ from tests.bench.queues import (
     budget_rows,
     click_all_along,
     click_behind_the_night,
-    naive_words,
+    click_row,
     ten_thousand_due,
 )
-from tests.bench.table import Row, Samples, percentile
+from tests.bench.table import Row, Samples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,16 +67,7 @@ def two_workers(bench: Bench) -> list[Row]:
     for name in ("scheduler", "worker"):
         bench.stack[name].stop()
     return [
-        Row(
-            f"click to worker while {TEAM_COUNT:,} nights are due, two workers "
-            f"({connection.vendor})",
-            f"p50 {percentile(waits_ms, 50):.0f}, p95 {percentile(waits_ms, 95):.0f}, max "
-            f"{max(waits_ms):.0f} ms of {len(waits_ms)}",
-            f"{CLICK_BAR_MS:,} ms, all",
-            f"{naive_words(naive_s)} in one queue behind {ahead_count:,}",
-            max(waits_ms) <= CLICK_BAR_MS,
-            Samples("ms", CLICK_BAR_MS, waits_ms, [naive_s * 1000] if naive_s else ()),
-        ),
+        click_row(waits_ms, naive_s, ahead_count, by_whom=", two workers"),
         _rate_row(0, two=two, one=one),
         _rate_row(GITHUB_MS, two=two_slow, one=one_slow),
         _twice_row([bench.stack[name].output[said_before[name] :] for name in WORKERS]),
