@@ -37,9 +37,10 @@ function follow(name, isAll) {
   all.indeterminate = count > 0 && !all.checked;
 }
 
+// Captured, so that who listens for a change finds all of them ticked.
 document.addEventListener("change", ({ target }) => {
   follow(target.dataset.selects ?? target.name, "selects" in target.dataset);
-});
+}, { capture: true });
 function followAll() {
   for (const all of document.querySelectorAll("[data-selects]")) follow(all.dataset.selects);
 }

@@ -37,8 +37,9 @@ function tick() {
   document.dispatchEvent(new Event("rollcall:ticked"));
 }
 
+// At once: the page may be shown, or its table arrive, before a later task would have its turn.
 document.addEventListener("change", ({ target }) => {
-  if (target.closest("[data-selects]") || target.name === bar()?.dataset.selection) setTimeout(take);
+  if (target.closest("[data-selects]") || target.name === bar()?.dataset.selection) take();
 });
 document.addEventListener("click", (event) => {
   if (!event.target.closest("[data-selection-clear]")) return;

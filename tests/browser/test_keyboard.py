@@ -145,6 +145,24 @@ class TestTheMembersPage:
         ) == ["person-03", "person-55"]
         expect(bar).to_be_hidden()
 
+    @pytest.mark.parametrize(
+        ("label", "count"), [("Select person-03", 1), ("All on this page", 50)]
+    )
+    @pytest.mark.parametrize("arrival", ["pageshow", "htmx:afterSettle"])
+    def test_a_tick_counts_though_the_page_or_its_table_arrives_that_moment(
+        self, page: Page, label: str, count: int, arrival: str
+    ) -> None:
+        box = page.get_by_label(label)
+        box.evaluate(
+            """(box, arrival) => {
+              box.click();
+              box.dispatchEvent(new Event(arrival, { bubbles: true }));
+            }""",
+            arrival,
+        )
+        expect(page.locator("#member-bulk")).to_contain_text(f"{count} selected")
+        expect(box).to_be_checked()
+
     def test_the_focus_and_the_place_survive_a_refresh(self, page: Page) -> None:
         page.locator("summary", has_text="More filters").scroll_into_view_if_needed()
         name = page.get_by_role("link", name="person-20", exact=True).first
