@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# How many processes run the tests; "auto" takes every core.
+# How many processes run the tests; "auto" takes one more than there are cores.
 TEST_PROCESSES ?= auto
 TEST_ARGS ?= -m "not browser and not postgres and not drill"
 

@@ -20,12 +20,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from dramatiq import cli as dramatiq_cli
+from dramatiq import worker as dramatiq_worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 CURRENT_TEST: Final = "PYTEST_CURRENT_TEST"
+# How many messages a worker fetches ahead: Dramatiq's own variable, which a fork can be told anew.
+PREFETCH: Final = "dramatiq_queue_prefetch"
 _context = multiprocessing.get_context("forkserver")
 # The forks' settings are those of the process that they come from.
 _environment: dict[str, str] = {}
@@ -34,8 +37,12 @@ _environment: dict[str, str] = {}
 class Forked:
     """The part of `subprocess.Popen` that `tests.processes.Process` uses."""
 
-    def __init__(self, command: tuple[str, ...], *, log_path: Path) -> None:
-        self._process = _context.Process(target=_run, args=(command, str(log_path)))
+    def __init__(
+        self, command: tuple[str, ...], *, log_path: Path, environment: Mapping[str, str]
+    ) -> None:
+        """`environment` may differ from the server's by its prefetch (`have_server`)."""
+        prefetch = int(environment.get(PREFETCH, "0"))
+        self._process = _context.Process(target=_run, args=(command, str(log_path), prefetch))
         self._process.start()
         self.pid = self._process.pid or 0
 
@@ -55,7 +62,8 @@ def have_server(environment: Mapping[str, str]) -> bool:
 
     The first who asks gives it theirs: settings are read once, when it loads the product.
     """
-    wanted = {name: value for name, value in environment.items() if name != CURRENT_TEST}
+    own = {CURRENT_TEST, PREFETCH}
+    wanted = {name: value for name, value in environment.items() if name not in own}
     if not _environment:
         _environment.update(wanted)
         _context.set_forkserver_preload(["tests.preload"])
@@ -75,7 +83,7 @@ def _surrounded_by(environment: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _run(command: tuple[str, ...], log_path: str) -> None:
+def _run(command: tuple[str, ...], log_path: str, prefetch: int) -> None:
     """Become the command, in a session of its own that writes to the file."""
     os.setsid()
     log = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -88,6 +96,8 @@ def _run(command: tuple[str, ...], log_path: str) -> None:
     multiprocessing.set_start_method("fork", force=True)
     # What `rundramatiq` would load next is loaded: its program goes on here.
     os.execvp = _go_on_as_dramatiq  # type: ignore[assignment]
+    os.environ[PREFETCH] = str(prefetch)
+    dramatiq_worker.QUEUE_PREFETCH = prefetch  # read when the module was loaded
     sys.argv = [*command]
     try:
         if command[0] == "-m":

@@ -140,7 +140,9 @@ class Process:
     def start(self) -> None:
         assert not self.is_running, f"{self.name} runs already"
         if self._is_forked and have_server(self._environment):
-            self._running = Forked(self._command, log_path=self._log_path)
+            self._running = Forked(
+                self._command, log_path=self._log_path, environment=self._environment
+            )
         else:
             self._running = self._started_cold()
 

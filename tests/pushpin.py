@@ -87,6 +87,8 @@ class Pushpin:
                     process.kill()
             self._runner.wait()
             self._runner = None
+            # Else the next one would pass for ready while the last one's ports are still closing.
+            wait_until(lambda: not self._is_heard(), what="Pushpin gone")
 
     def remove(self) -> None:
         self.stop()
@@ -101,3 +103,6 @@ class Pushpin:
     def _listens(self) -> bool:
         assert self.is_running, self.output
         return is_listening(self.port) and is_listening(self.control_port)
+
+    def _is_heard(self) -> bool:
+        return is_listening(self.port) or is_listening(self.control_port)

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.processes,
-    pytest.mark.cold_start,
 ]
+
+# Where it matters how a process begins and ends: as the Procfile starts it, and not forked.
+FROM_NOTHING = pytest.mark.cold_start
 
 WEB_ONLY = pytest.mark.parametrize("stack", [("web",)], indirect=True)
 
@@ -65,6 +67,7 @@ def is_complete(integration: GitHubIntegration) -> bool:
 
 
 class TestASyncSeenLive:
+    @FROM_NOTHING
     def test_a_viewer_sees_it_from_start_to_end_without_asking(
         self,
         stack: Stack,
@@ -284,6 +287,7 @@ class TestTheQueueIsDown:
 
 
 class TestShutdown:
+    @FROM_NOTHING
     def test_a_worker_that_is_told_to_go_hands_its_run_on(
         self,
         stack: Stack,

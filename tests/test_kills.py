@@ -62,10 +62,11 @@ def worker(stack: Stack, tmp_path: Path) -> Iterator[Process]:
             # Dramatiq counts the messages being worked on too: less would leave threads idle.
             "dramatiq_queue_prefetch": str(THREADS),
         },
+        is_forked=True,
     )  # fmt: skip
     start(process)
     yield process
-    process.stop()
+    process.kill()
 
 
 def start(process: Process) -> None:

@@ -61,14 +61,14 @@ _MARKS: Final = [
 MARKS_OF_EVERY_DRILL: Final = [*_MARKS, pytest.mark.cold_start]
 
 
-def marks(*processes: str, is_cold: bool = True) -> list[pytest.MarkDecorator]:
+def marks(*processes: str) -> list[pytest.MarkDecorator]:
     """Return the marks of a module whose drills start with these processes at work.
 
-    `is_cold`: from nothing, as the Procfile has them; else forked (tests/preloaded.py), which
-    costs less where a drill is not about how a process starts.
+    In full they start from nothing, as the Procfile has them; in the short form they are forked
+    (tests/preloaded.py): starting them was most of what a drill took of the machine.
     """
     return [
-        *(MARKS_OF_EVERY_DRILL if is_cold else _MARKS),
+        *(MARKS_OF_EVERY_DRILL if IS_FULL else _MARKS),
         pytest.mark.parametrize("stack", [processes], indirect=True),
     ]
 

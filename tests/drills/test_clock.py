@@ -83,7 +83,7 @@ def stack(transactional_db: None, clock: Clock, valkey: Valkey, tmp_path: Path) 
         running.start(["worker", "scheduler"])
         yield running
     finally:
-        running.stop()
+        running.kill()
 
 
 def pages_twice(drill: Drill) -> int:

@@ -89,7 +89,7 @@ def drill(
             yield made
         finally:
             made.close()
-            stack.stop()
+            stack.kill()
 
 
 def fill(disk: Path) -> Path:

@@ -72,7 +72,7 @@ def stack(
             running.start(getattr(request, "param", ALL))
             yield running
         finally:
-            running.stop()
+            running.kill()
 
 
 @pytest.fixture

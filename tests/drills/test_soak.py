@@ -53,7 +53,7 @@ SHORT_BOUNDS: Final = {
 }  # fmt: skip
 BOUNDS: Final = FULL_BOUNDS if IS_FULL else SHORT_BOUNDS
 
-pytestmark = marks(*PROCESSES, is_cold=IS_FULL)
+pytestmark = marks(*PROCESSES)
 
 
 @pytest.mark.timeout(SOAK_S + 180)

@@ -9,7 +9,7 @@ from tests.drills.harness import IS_FULL, SIZE, marks, now, outage_s, pass_time
 if TYPE_CHECKING:
     from tests.drills.harness import Drill
 
-pytestmark = marks("web", "worker", "scheduler", is_cold=IS_FULL)
+pytestmark = marks("web", "worker", "scheduler")
 
 
 def test_viewers_have_the_present_state_after_an_outage(drill: Drill) -> None:

@@ -47,6 +47,7 @@ class SseClient:
             allow_redirects=False,
         )  # fmt: skip
         self.status = self._response.status_code
+        self.headers = self._response.headers
         self.last_id = ""
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()

@@ -158,7 +158,7 @@ def planted(
         )  # fmt: skip
     finally:
         for process in processes:
-            process.stop()
+            process.kill()
 
 
 def settings_markers() -> dict[str, str]:
