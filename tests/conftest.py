@@ -14,7 +14,6 @@ from typing import Any
 
 import dramatiq
 import pytest
-import redis
 from django.conf import settings as django_settings
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
