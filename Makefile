@@ -16,7 +16,7 @@ help: ## List what there is
 run: $(VENV)/run.stamp ## Run the product with a demo account; Ctrl-C ends it
 	@exec $(BIN)/python manage.py run_stack $(RUN_ARGS)
 
-test: $(VENV)/dev.stamp ## Run the tests (TEST_ARGS="tests/test_views.py -x" for some of them)
+test: $(VENV)/dev.stamp ## Run the tests (TEST_ARGS="tests/views -x" for some of them)
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal $(TEST_ARGS)
 
 lint: $(VENV)/dev.stamp ## Check style, types, templates, import direction and migrations

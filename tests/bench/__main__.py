@@ -63,9 +63,9 @@ def _measured(directory: Path, names: list[str], cleanup: ExitStack) -> Iterator
     """Measure one after the other; yield each one's rows."""
     bench, measurements = _bench(directory, cleanup)
     for measure in measurements:
-        # By its own name, or by its module's: "queues" are several.
-        module = measure.__module__.rpartition(".")[2]
-        if not names or {measure.__name__, module} & set(names):
+        # By its own name, or by that of its module or package: "queues" are several.
+        known_as = {measure.__name__, *measure.__module__.split(".")}
+        if not names or known_as & set(names):
             print(f"measuring {measure.__name__} ...", file=sys.stderr, flush=True)
             yield _rows_of(measure, bench)
 

@@ -16,19 +16,17 @@ from django.utils import timezone
 
 from integrations.constants import SYNC_STATUS_COMPLETE, RunTrigger
 from integrations.models import SyncRun
-from tests.bench.queues import (
+from tests.bench.queues.budget import budget_rows
+from tests.bench.queues.click import (
     ORGANIZATION_COUNT,
-    SMALL_SIZE,
     TEAM_COUNT,
-    WATCHED_S,
     Watched,
-    begin_anew,
-    budget_rows,
     click_all_along,
     click_behind_the_night,
     click_row,
     ten_thousand_due,
 )
+from tests.bench.queues.sending import SMALL_SIZE, WATCHED_S, begin_anew
 from tests.bench.table import Row, Samples
 
 if TYPE_CHECKING:

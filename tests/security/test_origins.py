@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db(transaction=True)
 
 EVIL: Final = "evil.example"
-# GitHub sends no token of ours, but a signature: tests/test_webhooks.py.
+# GitHub sends no token of ours, but a signature: tests/webhooks/test_address.py.
 SIGNED_INSTEAD: Final = {"github_webhooks_receive"}
 # Asked by machines, without a cookie; they write nothing.
 MACHINES: Final = {"healthz", "readyz"}

@@ -1,47 +1,30 @@
-"""Queues at scale: a night of 10,000 teams against a click, one giant against 500 small teams.
-
-With the real ticker and worker, in the database that DATABASE_URL names, else SQLite. Everything
-is bounded in time: what a sweep takes in all is told by the rate at which it went.
-"""
+"""A click while a night of 10,000 teams is due, and what the ticker and a worker do with it."""
 
 from __future__ import annotations
 
 import itertools
 import os
-import tempfile
 import time
 from dataclasses import dataclass, field
-from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-from unittest import mock
+from typing import TYPE_CHECKING, Final
 
 import dramatiq
 import psutil
 from django.db import connection, transaction
-from django.test.utils import override_settings
 from django.utils import timezone
 
 from integrations import tasks
-from integrations.constants import (
-    QUEUE_SCHEDULED,
-    SLICE_BESIDE_OTHERS,
-    SLICE_LENGTH,
-    SYNC_STATUS_COMPLETE,
-    RunTrigger,
-)
+from integrations.constants import QUEUE_SCHEDULED, SLICE_LENGTH, SYNC_STATUS_COMPLETE, RunTrigger
 from integrations.models import GitHubIntegration, SyncRun
 from integrations.ops import queues as broker_queues
-from integrations.services import member_sync, transitions
 from integrations.services.runs import start_run
 from integrations.telemetry.processes import SCHEDULER, read_processes
 from integrations.telemetry.redis_clients import broker_client, telemetry_client
 from tests.bench.queue_teams import connected_teams
+from tests.bench.queues.sending import SMALL_SIZE, WATCHED_S, begin_anew, broker_key, started_at
 from tests.bench.table import Row, Samples, percentile
 from tests.bench.viewers import admin_of
-from tests.processes import SandboxProcess, wait_until
-from tests.sandbox_control import SandboxControl
-from tests.stack import Stack
+from tests.processes import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,25 +38,12 @@ if TYPE_CHECKING:
 TEAM_COUNT: Final = int(os.environ.get("SWEEP_TEAMS", "10000"))
 # Of 20 people each, dealt out among the teams.
 ORGANIZATION_COUNT: Final = 50
-SMALL_SIZE: Final = 20
-WATCHED_S: Final = float(os.environ.get("SWEEP_WATCHED_S", "120"))
 CLICK_EVERY_S: Final = 2.0
 CLICKERS: Final = 12
 CLICK_BAR_MS: Final = 1_000
 NAIVE_PATIENCE_S: Final = 60.0
 # A look that takes longer than this keeps whatever else is due waiting for as long.
 TICK_BAR_S: Final = 2.0
-
-LARGE_SIZE: Final = 50_000
-SMALL_COUNT: Final = int(os.environ.get("SMALL_TEAMS", "500"))
-FEW: Final = 10
-LATENCY_MS: Final = 20
-HELD_UP_BAR: Final = 1.5
-
-SHARING: Final = 40
-SHARED_SIZE: Final = 2_000
-# A percent of it is left: as many as the threads that ask at once.
-POINTS: Final = 400
 
 
 @dataclass
@@ -217,8 +187,8 @@ def click_all_along(
         answer = session.post(f"{bench.stack.url}{path}", timeout=60)
         assert answer.status_code == 200, answer.text[:500]
         run = SyncRun.objects.filter(integration=integration).latest("pk")
-        wait_until(lambda run=run: _started_at(run), timeout_s=60, what="a worker")  # type: ignore[misc]
-        waits_ms.append((_started_at(run) - clicked_at).total_seconds() * 1000)
+        wait_until(lambda run=run: started_at(run), timeout_s=60, what="a worker")  # type: ignore[misc]
+        waits_ms.append((started_at(run) - clicked_at).total_seconds() * 1000)
         next_s = watched.began_s + number * CLICK_EVERY_S
         while time.monotonic() < next_s:
             time.sleep(min(0.5, max(0.0, next_s - time.monotonic())))
@@ -241,18 +211,14 @@ def click_behind_the_night(integration: GitHubIntegration) -> tuple[float | None
     sent_at = timezone.now()
     dramatiq.get_broker().enqueue(message)
     try:
-        wait_until(lambda: _started_at(run), timeout_s=NAIVE_PATIENCE_S)
+        wait_until(lambda: started_at(run), timeout_s=NAIVE_PATIENCE_S)
     except TimeoutError:
         return None, ahead_count
-    return (_started_at(run) - sent_at).total_seconds(), ahead_count
+    return (started_at(run) - sent_at).total_seconds(), ahead_count
 
 
 def naive_words(seconds: float | None) -> str:
     return f"> {NAIVE_PATIENCE_S:.0f} s" if seconds is None else f"{seconds:.1f} s"
-
-
-def _started_at(run: SyncRun) -> Any:
-    return SyncRun.objects.values_list("started_at", flat=True).get(pk=run.pk)
 
 
 def _sum_of_sends() -> int:
@@ -263,14 +229,9 @@ def _sum_of_sends() -> int:
             [QUEUE_SCHEDULED, tasks.sync_github_members_task.actor_name],
         )
         ended_count = int(cursor.fetchone()[0])
-    waiting = broker_client().hvals(_key(f"{QUEUE_SCHEDULED}.msgs"))
+    waiting = broker_client().hvals(broker_key(f"{QUEUE_SCHEDULED}.msgs"))
     name = tasks.sync_github_members_task.actor_name.encode()
     return ended_count + sum(name in payload for payload in waiting)
-
-
-def _key(name: str) -> str:
-    namespace = dramatiq.get_broker().namespace  # type: ignore[attr-defined]
-    return f"{namespace}:{name}"
 
 
 def _cpu_s(process: Process) -> float:
@@ -278,181 +239,3 @@ def _cpu_s(process: Process) -> float:
     root = psutil.Process(process.pid)
     times = [one.cpu_times() for one in (root, *root.children(recursive=True))]
     return sum(one.user + one.system for one in times)
-
-
-def begin_anew(bench: Bench) -> None:
-    """Leave no worker, no message and no run of the measurement before."""
-    for name in ("scheduler", "worker", "worker-2"):
-        bench.stack[name].stop()
-    SyncRun.objects.active().delete()
-    GitHubIntegration.objects.update(schedule_enabled=False, next_sync_at=None, people_due_at=None)
-    for name in broker_client().scan_iter(_key("*")):
-        broker_client().delete(name)
-
-
-def giant_and_small(bench: Bench) -> list[Row]:
-    """An organisation of 50,000 beside 500 of 20, in one queue: are the small held up?"""
-    begin_anew(bench)
-    organizations = [bench.sandbox.organization(SMALL_SIZE) for _ in range(20)]
-    large = bench.sandbox.organization(LARGE_SIZE)
-    for one in (*organizations, large):
-        one.slow_down(LATENCY_MS)
-    bench.stack.start(["worker"])
-    alone_s = _small_done(connected_teams(organizations, SMALL_COUNT))
-    [giant] = _send(connected_teams([large], 1))
-    wait_until(lambda: _started_at(giant), what="the giant being begun")
-    began_s = time.monotonic()
-    beside_s = _small_done(connected_teams(organizations, SMALL_COUNT))
-    wait_until(lambda: _is_over([giant]), timeout_s=240, what="the giant's end")
-    giant_s = time.monotonic() - began_s
-    giant.refresh_from_db()
-    bench.stack.worker.stop()
-    ratio = beside_s / alone_s
-    return [
-        Row(
-            f"{SMALL_COUNT} teams of {SMALL_SIZE} beside one of {LARGE_SIZE:,}, one worker "
-            f"({connection.vendor})",
-            f"{ratio:.2f} x as long as without it ({beside_s:.0f} s against {alone_s:.0f} s; "
-            f"the giant {giant_s:.0f} s, {giant.claim_count} slices)",
-            f"{HELD_UP_BAR} x",
-            "-",
-            ratio <= HELD_UP_BAR,
-            Samples("x as long", HELD_UP_BAR, [ratio]),
-        )
-    ]
-
-
-def few_behind_a_giant(bench: Bench) -> list[Row]:
-    """Ten small ones come just after an organisation of 50,000, on a worker of one thread."""
-    begin_anew(bench)
-    first_s = _few_behind_a_giant(bench)
-    endless = timedelta(hours=1)
-    with mock.patch.multiple(member_sync, SLICE_LENGTH=endless, SLICE_BESIDE_OTHERS=endless):
-        naive_s = _few_behind_a_giant(bench)
-    return [
-        Row(
-            f"{FEW} small ones behind the giant on a single thread, all done",
-            f"{first_s:.0f} s, after its slice of {SLICE_BESIDE_OTHERS.total_seconds():.0f} s",
-            f"{SLICE_LENGTH.total_seconds() + 10:.0f} s",
-            f"{naive_s:.0f} s, after all of it (no slices)",
-            first_s <= SLICE_LENGTH.total_seconds() + 10,
-        ),
-    ]
-
-
-def _send(integrations: Sequence[GitHubIntegration]) -> list[SyncRun]:
-    """Start a night's run of each, and send them all."""
-    runs = [start_run(one, trigger=RunTrigger.SCHEDULE).run for one in integrations]
-    for run in runs:
-        tasks.sync_github_members_later(run)
-    return runs
-
-
-def _small_done(integrations: Sequence[GitHubIntegration]) -> float:
-    """Return how many seconds it took until all were read."""
-    runs = _send(integrations)
-    began_at = min(run.created_at for run in runs)
-    wait_until(lambda: _is_over(runs), timeout_s=240, what="the small ones' end")
-    ended = SyncRun.objects.filter(pk__in=[run.pk for run in runs])
-    assert ended.filter(status=SYNC_STATUS_COMPLETE).count() == len(runs)
-    last: Any = ended.order_by("-finished_at").values_list("finished_at", flat=True).first()
-    return float((last - began_at).total_seconds())
-
-
-def _is_over(runs: Sequence[SyncRun]) -> bool:
-    active = SyncRun.objects.active().filter(pk__in=[run.pk for run in runs])
-    if not active.exists():
-        return True
-    time.sleep(0.2)
-    return False
-
-
-def _few_behind_a_giant(bench: Bench) -> float:
-    """Return when a few small ones were done whose messages came after a giant's, on one thread."""
-    small = bench.sandbox.organization(SMALL_SIZE)
-    large = bench.sandbox.organization(LARGE_SIZE)
-    large.slow_down(LATENCY_MS)
-    few = connected_teams([small], FEW)
-    worker = dramatiq.Worker(dramatiq.get_broker(), worker_timeout=50, worker_threads=1)
-    worker.start()
-    try:
-        [giant] = _send(connected_teams([large], 1))
-        wait_until(lambda: _started_at(giant), what="the giant being begun")
-        return _small_done(few)
-    finally:
-        # It finds out at its next page.
-        transitions.cancel(giant, person=None)
-        worker.stop()
-
-
-def a_budget_that_teams_share(bench: Bench) -> list[Row]:
-    """Forty teams of one person use up that person's hour; forty of as many people go on."""
-    begin_anew(bench)
-    return budget_rows(bench, workers=("worker",))
-
-
-def budget_rows(bench: Bench, *, workers: Sequence[str]) -> list[Row]:
-    """Read the teams with these workers, from a GitHub that counts points."""
-    with tempfile.TemporaryDirectory(prefix="rollcall-budget-") as directory:
-        options = ("--points-per-hour", str(POINTS))
-        github = SandboxProcess(*options, log_dir=Path(directory), latency_ms=LATENCY_MS)
-        github.start()
-        try:
-            with override_settings(GITHUB_API_URL=f"{github.url}/api/v3", GITHUB_URL=github.url):
-                stack = Stack(log_dir=Path(directory), valkey=bench.stack.valkey)
-                return _budget_rows(SandboxControl(github.url), stack, workers)
-        finally:
-            github.stop()
-
-
-def _budget_rows(github: SandboxControl, stack: Stack, workers: Sequence[str]) -> list[Row]:
-    shared = github.organization(SHARED_SIZE)
-    others = [github.organization(SMALL_SIZE) for _ in range(SHARING)]
-    stack.start(workers)
-    try:
-        runs = _send(connected_teams([shared], SHARING, github_user_id=shared.id))
-        # Each of these has a token of its own.
-        apart = connected_teams(others, SHARING)
-        apart_s = _small_done(apart)
-        wait_until(lambda: _are_waiting(runs), timeout_s=60, what="the budget's end")
-    finally:
-        stack.stop()
-    calls = shared.requests()
-    asked = {kind: sum(call["kind"] == kind for call in calls) for kind in ("rest", "graphql")}
-    beyond_count = sum(max(0, count - POINTS) for count in asked.values())
-    pks = [run.pk for run in runs]
-    done_count = SyncRun.objects.filter(pk__in=pks, status=SYNC_STATUS_COMPLETE).count()
-    by_whom = ", two workers" if len(workers) > 1 else ""
-    return [
-        Row(
-            f"{SHARING} teams of one person's {POINTS} points an hour: requests beyond them"
-            f"{by_whom}",
-            f"{beyond_count} ({asked['graphql']} for pages; {done_count} teams done, "
-            f"{SHARING - done_count} wait for the reset)",
-            "0",
-            f"{SHARING - done_count} (each finds out by itself)",
-            beyond_count == 0 and 0 < done_count < SHARING,
-        ),
-        Row(
-            f"{SHARING} teams with budgets of their own, beside them{by_whom}",
-            f"all done in {apart_s:.0f} s",
-            f"all, within {WATCHED_S:.0f} s",
-            "-",
-            apart_s <= WATCHED_S,
-        ),
-    ]
-
-
-def _are_waiting(runs: Sequence[SyncRun]) -> bool:
-    """Say whether each of them is done, or waits for GitHub."""
-    time.sleep(0.2)
-    active = SyncRun.objects.active().filter(pk__in=[run.pk for run in runs])
-    return not active.filter(resume_at=None).exists()
-
-
-QUEUES: Final = (
-    night_and_click,
-    giant_and_small,
-    few_behind_a_giant,
-    a_budget_that_teams_share,
-)

@@ -1,0 +1,5 @@
+"""How htmx says that it asks."""
+
+from __future__ import annotations
+
+HTMX = {"HX-Request": "true"}
