@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from integrations.constants import TeamRole
 from integrations.models import Team, TeamInvitation
 from integrations.services import invitations
-from tests.test_team import link_in
+from tests.team.reading import link_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
