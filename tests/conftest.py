@@ -9,6 +9,7 @@ import gc
 import os
 import socket
 from collections.abc import Callable, Generator, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,28 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the tests that may take longest, so that no process ends on one of them alone.
 
-    Each process is given one stretch of the list, so they are dealt out: all of the long ones in
-    the first stretch would run one after the other. https://pytest-xdist.readthedocs.io/en/stable/
+    Each process is given a stretch of the list, of equal length, and steals from the ends of
+    others': all of the long ones in the first stretch would run one after the other. The short ones
+    of a folder stay together, for the sake of what they share: a RabbitMQ takes ten seconds.
     """
-    items.sort(key=_longest_time, reverse=True)
-    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    items[:] = [item for first in range(count) for item in items[first::count]]
+    long = sorted(filter(_longest_time, items), key=_longest_time, reverse=True)
+    folders = {
+        folder: at for at, folder in enumerate(dict.fromkeys(one.path.parent for one in items))
+    }
+    short = iter(
+        sorted(
+            (one for one in items if not _longest_time(one)),
+            key=lambda one: folders[one.path.parent],
+        )
+    )
+    count, left = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")), len(items)
+    dealt: list[pytest.Item] = []
+    for first in range(count):
+        length = left // (count - first)
+        begins_with = long[first::count]
+        dealt += [*begins_with, *islice(short, max(0, length - len(begins_with)))]
+        left -= length
+    items[:] = [*dealt, *short]
 
 
 @pytest.hookimpl(trylast=True)
