@@ -6,12 +6,13 @@ Each can be stopped, killed and started again on the same port. Knows no Django.
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,9 @@ from tests.preloaded import Forked, have_server
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+SERVER_PORTS: Final = (12_000, 32_000)
+# Not the module's own: pytest-randomly gives every process of a run the same seed.
+_random: Final = random.SystemRandom()
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 POLL_S: Final = 0.02
 START_TIMEOUT_S: Final = 30
@@ -40,11 +44,16 @@ def wait_until(
 
 
 def free_port() -> int:
-    """Return a port that the operating system picked and that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """Return a port that nobody has, and that no client will be given.
+
+    The operating system's own pick lies among those of outgoing connections (32,768 and up): while
+    a server is stopped, any client may come to sit on its port, and it can't start again.
+    """
+    while True:
+        port = _random.randrange(*SERVER_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def is_listening(port: int) -> bool:
