@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.utils.safestring import SafeString
 
-# Of all kinds together. A row takes 3.4 KB with what it is kept by: these are the rows of twenty
+# Of all kinds together. A row takes 3.3 KB with what it is kept by: these are the rows of twenty
 # teams of 240 people in two languages. A simulation of the mixture of tests/bench/load.py finds
 # three in five of its rows among 2,000 kept, and after a while all but one in a hundred among
 # 10,000.
