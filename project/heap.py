@@ -2,8 +2,8 @@
 
 Each request has a thread of its own under ASGI, and glibc gives threads up to eight heaps a core.
 What is kept of a page lies in the heap of whoever rendered it, and keeps around it what the page
-needed for a moment. Python's lock has one thread at a time allocate: twelve that render rows take as
-much CPU with one heap as with sixteen.
+needed for a moment. Python's lock has one thread at a time allocate: twelve that render rows take
+as much CPU with one heap as with sixteen.
 """
 
 from __future__ import annotations
