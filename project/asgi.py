@@ -38,6 +38,7 @@ from integrations.live.web_report import web_report  # noqa: E402
 from integrations.ops.stream import sampler  # noqa: E402
 from project.garbage import look_seldom  # noqa: E402
 from project.headers import headers_of_every_answer  # noqa: E402
+from project.heap import share_one_heap  # noqa: E402
 
 if TYPE_CHECKING:
     from integrations.live.admission import Message, Receive, Send
@@ -63,6 +64,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             _allow_many_files()
+            share_one_heap()
             look_seldom()
             start_hearing()
             start_holding()

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 
 def rendered_with(monkeypatch: pytest.MonkeyPatch, template: str, name: str) -> list[Any]:
-    """Return a list of what a template was given by this name, at each rendering from now on."""
+    """Return a list of what a template was given by this name, at each rendering from now on.
+
+    None are kept from before.
+    """
+    kept.shelf.clear()
     given: list[Any] = []
 
     def render(wanted: str, context: dict[str, Any]) -> str:

@@ -38,9 +38,7 @@ def change(integration: GitHubIntegration) -> MemberChange:
 @pytest.fixture
 def rendered(monkeypatch: pytest.MonkeyPatch) -> list[ShownChange]:
     """The changes whose rows were rendered, in order; none are kept before."""
-    changes = rendered_with(monkeypatch, change_rows.TEMPLATE, "change")
-    change_rows.change_row.cache_clear()
-    return changes
+    return rendered_with(monkeypatch, change_rows.TEMPLATE, "change")
 
 
 def table(user: User, *, of_run: int | None = None, **headers: Any) -> str:

@@ -13,7 +13,6 @@ from django.urls import reverse
 
 from integrations.constants import TeamRole
 from integrations.models import MemberChange, OrganizationTeam, SavedMemberFilter
-from integrations.templatetags import kept as tag
 from integrations.views import kept
 from tests.factories import MembershipFactory, TeamFactory, TeamMemberFactory
 from tests.processes import REPOSITORY
@@ -44,7 +43,7 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return render_to_string(template, context)
 
     monkeypatch.setattr(kept, "render_to_string", render)
-    tag.piece.cache_clear()
+    kept.shelf.clear()
     return names
 
 
@@ -165,10 +164,6 @@ def test_a_row_of_the_database_keeps_nothing(acme: Team, rendered: list[str]) ->
     template = Template('{% load kept %}{% kept "components/tabs.html" team=team %}')
     with pytest.raises(TypeError, match="can't be kept by a row of the database: team"):
         template.render(Context({"team": acme}))
-
-
-def test_no_more_pieces_are_kept_than_said() -> None:
-    assert tag.piece.cache_info().maxsize == tag.KEPT_PIECES_MAX
 
 
 def test_pages_read_no_more_than_they_show(

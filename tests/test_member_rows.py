@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -61,7 +60,7 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return words(member, *others)
 
     monkeypatch.setattr(member_rows, "_words", note)
-    member_rows.member_row.cache_clear()
+    kept.shelf.clear()
     member_rows.row_form.cache_clear()
     return keys
 
@@ -182,21 +181,6 @@ def test_the_form_carries_the_token_of_who_asks(
     action = reverse("github_member_toggle", args=["acme", member.pk])
     for _ in range(2):
         post_form_of_row(alice, page, f"member-{member.pk}", action, active="true")
-
-
-def test_no_more_rows_are_kept_than_said(
-    alice: User,
-    acme: Team,
-    member: TeamMember,
-    rendered: list[int],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    assert member_rows.member_row.cache_info().maxsize == kept.KEPT_ROWS_MAX
-    few = lru_cache(maxsize=2)(member_rows.member_row.__wrapped__)
-    monkeypatch.setattr(member_rows, "member_row", few)
-    TeamMemberFactory.create_batch(3, team=acme)
-    table(alice)
-    assert few.cache_info().currsize == 2
 
 
 def test_a_switched_row_is_the_table_s(

@@ -45,9 +45,7 @@ def repository(integration: GitHubIntegration) -> TrackedRepository:
 @pytest.fixture
 def rendered(monkeypatch: pytest.MonkeyPatch) -> list[TrackedRepository]:
     """The repositories whose rows were rendered, in order; none are kept before."""
-    repositories = rendered_with(monkeypatch, repository_rows.TEMPLATE, "repository")
-    repository_rows.repository_row.cache_clear()
-    return repositories
+    return rendered_with(monkeypatch, repository_rows.TEMPLATE, "repository")
 
 
 def table(user: User, **headers: Any) -> str:

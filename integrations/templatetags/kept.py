@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from django import template
 from django.db.models import Model
 from django.utils.safestring import mark_safe
 from django.utils.translation import get_language
 
-from integrations.views.kept import TOKEN_MARK, rendered
+from integrations.views.kept import TOKEN_MARK, rendered, shelf
 
 if TYPE_CHECKING:
     from django.template import Context
     from django.utils.safestring import SafeString
 
 register = template.Library()
-
-# Ten kilobytes each, the one not asked for the longest goes first: the bar of five hundred people
-# on each of its five tabs would be 2,500, of whom those stay who are here now.
-KEPT_PIECES_MAX: Final = 2_000
 
 
 @register.simple_tag(takes_context=True)
@@ -30,13 +25,13 @@ def kept(context: Context, name: str, **shown: Any) -> SafeString:
     Given are plain values, which are equal when they look the same: a row of the database is not.
     """
     team = getattr(context.get("request"), "team", None)
-    html = piece(name, get_language(), "" if team is None else team.slug, *shown.items())
+    html = piece(name, get_language(), "" if team is None else team.slug, *shown.items()).decode()
     if TOKEN_MARK in html:
         html = html.replace(TOKEN_MARK, str(context.get("csrf_token", "")))
     return mark_safe(html)
 
 
-@lru_cache(maxsize=KEPT_PIECES_MAX)
+@shelf.keeps
 def piece(name: str, _language: str | None, team_slug: str, *shown: tuple[str, Any]) -> str:
     """Render a piece from what it is kept by."""
     rows = [given for given, value in shown if isinstance(value, Model)]

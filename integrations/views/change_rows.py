@@ -6,7 +6,6 @@ A change that is written down stays as it is, so that only the newest are render
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from django.utils.translation import get_language
@@ -14,7 +13,7 @@ from django.utils.translation import get_language
 from integrations.constants import MemberChangeKind
 from integrations.models import MemberChange
 from integrations.templatetags.rollcall import moves
-from integrations.views.kept import KEPT_ROWS_MAX, for_person, rendered
+from integrations.views.kept import for_person, rendered, shelf
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -80,7 +79,7 @@ def change_rows(
     )
 
 
-@lru_cache(maxsize=KEPT_ROWS_MAX)
+@shelf.keeps
 def change_row(
     change: ShownChange,
     member_id: int | None,

@@ -20,7 +20,7 @@ from django.utils.translation import get_language
 
 from integrations.models import TeamMember
 from integrations.templatetags.rollcall import initials, moment, tint
-from integrations.views.kept import KEPT_ROWS_MAX, for_person, form_of, rendered
+from integrations.views.kept import for_person, form_of, rendered, shelf
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -89,7 +89,7 @@ def member_rows(
     )
 
 
-@lru_cache(maxsize=KEPT_ROWS_MAX)
+@shelf.keeps
 def member_row(
     shown: tuple[Any, ...],
     team_names: tuple[str, ...],

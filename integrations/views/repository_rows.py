@@ -5,14 +5,13 @@ Knows no query: it takes repositories with their live lines.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from django.utils.translation import get_language
 
 from integrations.models import TrackedRepository
-from integrations.views.kept import KEPT_ROWS_MAX, for_person, rendered
+from integrations.views.kept import for_person, rendered, shelf
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,7 +44,7 @@ def repository_rows(
     )
 
 
-@lru_cache(maxsize=KEPT_ROWS_MAX)
+@shelf.keeps
 def repository_row(
     shown: tuple[Any, ...],
     card: RepositorySyncCard,

@@ -120,11 +120,15 @@ class MixedWork:
         MessageAttempt.objects.update(finished_at=now - AGE)
         GitHubIntegration.objects.update(next_prune_at=None)
         tables = (MemberChange, WebhookDelivery, MessageAttempt)
-        wait_until(
-            lambda: not any(table._default_manager.exists() for table in tables),
-            timeout_s=30,
-            what="the history being forgotten",
-        )
+        try:
+            wait_until(
+                lambda: not any(table._default_manager.exists() for table in tables),
+                timeout_s=30,
+                what="the history being forgotten",
+            )
+        except TimeoutError as error:
+            left = {table.__name__: list(table._default_manager.values()[:3]) for table in tables}
+            raise TimeoutError(f"{error}: {left}") from error
 
     def _change_github(self) -> None:
         for site in self._sites[::2]:
