@@ -79,9 +79,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """Look for garbage seldom, and never among what was loaded: it took a twelfth of the time."""
-    gc.collect()
-    gc.freeze()
+    """Look for garbage as seldom as a web process does: it took some of every test's time."""
     gc.set_threshold(*garbage.THRESHOLDS)
 
 
