@@ -93,17 +93,21 @@ class ProductionWeb:
         headers: Mapping[str, str | None] | None = None,
         **body: Any,
     ) -> requests.Response:
-        """Ask as the proxy does, signed in as the user; follow nothing."""
+        """Ask as the proxy does, signed in as the user; follow nothing, and stay on no stream."""
         sent: dict[str, str | None] = {
             "Host": host, "X-Forwarded-Proto": scheme, "X-Forwarded-For": "192.0.2.7",
         }  # fmt: skip
         if user is not None:
             sent["Cookie"] = f"{SESSION_COOKIE}={session_of(user)}"
         sent.update(headers or {})
-        return requests.request(
+        with requests.request(
             method, f"http://127.0.0.1:{self.port}{path}", headers=sent, stream=True,
             timeout=REQUEST_TIMEOUT_S, allow_redirects=False, **body,
-        )  # fmt: skip
+        ) as answer:  # fmt: skip
+            if not answer.headers.get("Content-Type", "").startswith("text/event-stream"):
+                # Read here: whoever looks at the status alone would leave the connection open.
+                _ = answer.content
+        return answer
 
     def submit(
         self,
