@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import mmap
 import os
 import shutil
 import sqlite3
@@ -48,6 +50,7 @@ pytestmark = MARKS_OF_EVERY_DRILL
 DISK_MB = 24
 # What the write-ahead log may still grow by, before `fill` fills the log itself.
 ROOM_KB = 64
+PAGE = mmap.PAGESIZE
 FULL = "database or disk is full"
 PAGES = ("github_members", "github_history", "github_repos")
 
@@ -101,11 +104,31 @@ def fill(disk: Path) -> Path:
     ballast = disk / "ballast"
     with connection.cursor() as cursor:
         cursor.execute("CREATE TABLE ballast (bytes BLOB)")
-        free = shutil.disk_usage(disk).free - ROOM_KB * 1024
-        ballast.write_bytes(b"\0" * max(0, free))
+        take_room(ballast, left=ROOM_KB * 1024)
         while has_room(cursor):
             pass
     return ballast
+
+
+def take_room(ballast: Path, left: int) -> None:
+    """Make the file take the disk's room but for these bytes.
+
+    The syncs go on writing, and a checkpoint lets the database grow by megabytes: what was free a
+    moment ago may be gone, and the file takes too much or can't be written to its end.
+    """
+    with ballast.open("wb", buffering=0) as file:
+        while spare := shutil.disk_usage(ballast.parent).free // PAGE * PAGE - left:
+            if spare < 0:
+                # Less than is wanted, and none of it is the file's: full enough.
+                if file.tell() == 0:
+                    break
+                file.truncate(file.seek(max(0, file.tell() + spare)))
+                continue
+            try:
+                file.write(b"\0" * spare)
+            except OSError as exc:
+                if exc.errno != errno.ENOSPC:
+                    raise
 
 
 def has_room(cursor: CursorWrapper) -> bool:
