@@ -14,13 +14,14 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from integrations.constants import DeactivatedBy, MemberRole
+from integrations.constants import DeactivatedBy, MemberRole, TeamRole
 from integrations.live.cards import MemberSyncCard
 from integrations.live.repository_cards import RepositorySyncCard
-from integrations.models import Team, TeamMember, TrackedRepository
+from integrations.models import Membership, Team, TeamMember, TrackedRepository
 from integrations.reasons import REASONS, reason_for
 from integrations.views.member_filters import FilterChoices
 from integrations.views.member_query import MemberQuery
+from integrations.views.member_rows import member_rows, shown_of
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -43,8 +44,11 @@ HOSTILE_NAMES: Final = (
 @require_safe
 def styleguide(request: HttpRequest) -> HttpResponse:
     """Show the whole design, to look at and for the tests that look at it."""
-    cast("TeamRequest", request).team = Team(pk=1, name="Acme Rockets", slug="acme")
+    team_request = cast("TeamRequest", request)
+    team_request.team = Team(pk=1, name="Acme Rockets", slug="acme")
+    team_request.membership = Membership(role=TeamRole.ADMIN)
     members = _members()
+    team_names = {members[0].github_id: ("Core", "Ops", "Docs", "Site")}
     context = {
         "cards": _member_cards(),
         "reasons": REASONS.values(),
@@ -54,7 +58,8 @@ def styleguide(request: HttpRequest) -> HttpResponse:
         "choices": FilterChoices(teams=(("core", "Core"),), saved=(("1 q=a", "Owners"),)),
         "github_url": "https://github.com",
         "can_edit": True,
-        "rows": _repository_rows(),
+        "rows": member_rows(team_request, map(shown_of, members), team_names=team_names),
+        "repositories": _repository_rows(),
         "tones": TONES,
         "steps": (1, 2, 3, 4),
     }
