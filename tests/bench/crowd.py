@@ -20,11 +20,12 @@ STATUS_OK: Final = b"HTTP/1.1 200"
 TAIL_LENGTH: Final = 120
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Stream:
     """One viewer's connection."""
 
     number: int
+    address: tuple[str, int]
     connection: socket.socket
     request: bytes
     begun_at_s: float
@@ -33,7 +34,10 @@ class Stream:
     tail: bytes = b""
     open_at_s: float = 0.0
     is_sent: bool = False
-    is_lost: bool = False
+
+    @property
+    def is_accepted(self) -> bool:
+        return self.open_at_s > 0 or self.tail.startswith(STATUS_OK)
 
 
 @dataclass
@@ -43,6 +47,10 @@ class Crowd:
     streams: dict[int, Stream] = field(default_factory=dict)
     opened: list[Stream] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    # Those whom the server let in and left again: when each is opened anew, and how many it were.
+    again_after_s: float | None = None
+    leaving: list[tuple[float, Stream]] = field(default_factory=list)
+    again_count: int = 0
     # What everybody listens for at the moment, and when each heard it.
     words: bytes = b""
     heard_at_s: dict[int, float] = field(default_factory=dict)
@@ -58,15 +66,22 @@ class Crowd:
         at_once: int,
         timeout_s: float,
         address: str = "127.0.0.1",
+        again_after_s: float | None = None,
     ) -> dict[str, Any]:
-        """Open a stream for each of (request, awaited words), so many at once at the most."""
+        """Open a stream for each of (request, awaited words), so many at once at the most.
+
+        One that ends after it was let in is opened anew after a while, as EventSource does, if
+        `again_after_s` is given. Whoever is refused is lost, as for EventSource.
+        """
         begun_s, number, before = time.monotonic(), 0, len(self.streams)
         self.opened, self.lost = [], []
+        self.again_after_s, self.again_count = again_after_s, 0
         pending = requests[::-1]
         expected = len(requests)
         while len(self.opened) + len(self.lost) < expected:
             while pending and number - len(self.opened) - len(self.lost) < at_once:
-                self._connect(number, (address, port), *pending.pop())
+                request, awaited = pending.pop()
+                self._connect(number, (address, port), request.encode(), awaited.encode())
                 number += 1
             self._turn(0.5)
             if time.monotonic() - begun_s > timeout_s:
@@ -77,6 +92,7 @@ class Crowd:
             "opened": len(self.opened),
             "lost": len(self.lost),
             "why": sorted(set(self.lost))[:5],
+            "again": self.again_count,
             "took_s": took_s,
             "wait_p95_s": waits[int(len(waits) * 0.95)] if waits else None,
             "wait_max_s": waits[-1] if waits else None,
@@ -107,22 +123,28 @@ class Crowd:
         for stream in self.streams.values():
             stream.connection.close()
         self.streams.clear()
+        self.leaving.clear()
         return {}
 
     def cost(self) -> dict[str, Any]:
         used = resource.getrusage(resource.RUSAGE_SELF)
         return {"cpu_s": used.ru_utime + used.ru_stime}
 
-    def _connect(self, number: int, address: tuple[str, int], request: str, awaited: str) -> None:
+    def _connect(
+        self, number: int, address: tuple[str, int], request: bytes, awaited: bytes
+    ) -> None:
         connection = socket.socket()
         connection.setblocking(False)
         connection.connect_ex(address)
         self.streams[connection.fileno()] = Stream(
-            number, connection, request.encode(), time.monotonic(), awaited.encode()
+            number, address, connection, request, time.monotonic(), awaited
         )
         self.poll.register(connection, select.EPOLLOUT | select.EPOLLIN)
 
     def _turn(self, timeout_s: float) -> None:
+        while self.leaving and self.leaving[0][0] <= time.monotonic():
+            _, left = self.leaving.pop(0)
+            self._connect(left.number, left.address, left.request, left.awaited)
         for descriptor, _ in self.poll.poll(timeout_s):
             stream = self.streams[descriptor]
             try:
@@ -160,7 +182,13 @@ class Crowd:
     def _lose(self, descriptor: int, stream: Stream, why: str) -> None:
         del self.streams[descriptor]
         stream.connection.close()
-        self.lost.append(why)
+        if self.again_after_s is None or not stream.is_accepted:
+            self.lost.append(why)
+            return
+        if stream in self.opened:
+            self.opened.remove(stream)
+        self.again_count += 1
+        self.leaving.append((time.monotonic() + self.again_after_s, stream))
 
 
 def main() -> None:

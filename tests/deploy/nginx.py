@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONFIGURATION: Final = REPOSITORY / "docs" / "deploy" / "nginx.conf"
+PUSHPIN_GUIDE: Final = REPOSITORY / "docs" / "pushpin.md"
 HOST: Final = "rollcall.example.com"
 # Debian keeps it where only root's PATH looks.
 NGINX: Final = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
@@ -31,7 +32,9 @@ READ_TIMEOUT_S: Final = 18
 class Nginx:
     """Listens at two free ports of 127.0.0.1; `certificate` is what its clients have to trust."""
 
-    def __init__(self, directory: Path, *, web_ports: tuple[int, int]) -> None:
+    def __init__(
+        self, directory: Path, *, web_ports: tuple[int, int], pushpin_port: int | None = None
+    ) -> None:
         self.directory = directory
         self.http_port, self.https_port = free_port(), free_port()
         self.certificate = directory / "certificate.pem"
@@ -39,12 +42,14 @@ class Nginx:
         self.static_root.mkdir(parents=True)
         _make_certificate(self.certificate, directory / "key.pem")
         self._configuration = directory / "nginx.conf"
-        self._configuration.write_text(self._substituted(web_ports))
+        text = CONFIGURATION.read_text()
+        if pushpin_port is not None:
+            text = _with_pushpin(text, pushpin_port)
+        self._configuration.write_text(self._substituted(text, web_ports))
         self._running: subprocess.Popen[bytes] | None = None
 
-    def _substituted(self, web_ports: tuple[int, int]) -> str:
+    def _substituted(self, text: str, web_ports: tuple[int, int]) -> str:
         """Put this machine's places into the file. What is to be replaced has to be there."""
-        text = CONFIGURATION.read_text()
         prefix = f"{self.directory}/"
         for pattern, ours in {
             # Nobody else may look into pytest's folders.
@@ -103,6 +108,21 @@ class Nginx:
     def _is_up_or_over(self) -> bool:
         assert self._running is not None
         return self._running.poll() is not None or is_listening(self.https_port)
+
+
+def _with_pushpin(text: str, port: int) -> str:
+    """Put in what docs/pushpin.md tells to, where nginx looks for it first."""
+    guide = PUSHPIN_GUIDE.read_text()
+    for kind, before in (
+        ("upstream rollcall_pushpin", "  upstream rollcall_web {"),
+        (r"location ~ \^/t/", "    # The streams."),
+    ):
+        block = re.search(rf"^{kind}.*?^\}}\n", guide, re.MULTILINE | re.DOTALL)
+        assert block is not None, f"{PUSHPIN_GUIDE.name} says nothing of {kind}"
+        assert text.count(before) == 1, f"{before} is not in {CONFIGURATION.name}"
+        text = text.replace(before, f"{block[0]}{before}")
+    assert text.count("127.0.0.1:7999") == 1
+    return text.replace("127.0.0.1:7999", f"127.0.0.1:{port}")
 
 
 def _make_certificate(certificate: Path, key: Path) -> None:
