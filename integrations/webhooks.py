@@ -18,6 +18,7 @@ from integrations import tasks
 from integrations.constants import WEBHOOK_SIZE_MAX
 from integrations.github import webhooks
 from integrations.github.errors import UnexpectedAnswer
+from integrations.numbers import whole_number
 from integrations.services.webhooks import intake
 
 if TYPE_CHECKING:
@@ -83,8 +84,7 @@ def _read_body(request: HttpRequest) -> bytes:
     """Read the body as it came, up to what GitHub itself sends at the most."""
     if request.content_type != "application/json":
         raise Refused(415, "Set the webhook's content type to application/json.")
-    length = request.headers.get("Content-Length", "")
-    if length.isdigit() and int(length) > WEBHOOK_SIZE_MAX:
+    if (whole_number(request.headers.get("Content-Length", "")) or 0) > WEBHOOK_SIZE_MAX:
         raise Refused(413, "Larger than any delivery of GitHub's.")
     body = request.read(WEBHOOK_SIZE_MAX + 1)
     if len(body) > WEBHOOK_SIZE_MAX:

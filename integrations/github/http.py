@@ -26,6 +26,7 @@ from integrations.github.reading import (
 )
 from integrations.github.refusals import facts_of, message_of, refusal_of, scopes_in
 from integrations.github.transport import DEFAULT_TIME_LIMITS, RawAnswer, TimeLimits, send
+from integrations.numbers import whole_number
 
 API_HEADERS: Final = {
     "Accept": "application/vnd.github+json",
@@ -256,5 +257,5 @@ def _hidden_organization_ids(raw: RawAnswer) -> tuple[int, ...]:
     kind, _, listed = raw.headers.get("X-GitHub-SSO", "").partition("organizations=")
     if not kind.startswith("partial-results"):
         return ()
-    ids = (text.strip() for text in listed.split(","))
-    return tuple(int(text) for text in ids if text.isascii() and text.isdigit())
+    ids = (whole_number(text.strip()) for text in listed.split(","))
+    return tuple(one for one in ids if one is not None)

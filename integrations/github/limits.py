@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from integrations.numbers import whole_number
+
 # The reset is a whole second, and its end is what counts; octokit and PyGithub add one as well.
 RESET_MARGIN: Final = timedelta(seconds=1)
 # Ten digits of seconds reach the year 2286: longer figures are none.
@@ -64,7 +66,4 @@ def retry_at(headers: Mapping[str, str], *, now: datetime) -> datetime | None:
 
 
 def _figure(headers: Mapping[str, str], name: str) -> int | None:
-    text = headers.get(name, "").strip()
-    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX):
-        return None
-    return int(text)
+    return whole_number(headers.get(name, "").strip(), digits_max=_DIGITS_MAX)

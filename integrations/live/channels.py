@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from django_eventstream.channelmanager import DefaultChannelManager
 
 from integrations.models import Membership, Team
+from integrations.numbers import whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,10 +26,7 @@ def channel_of(team_id: int) -> str:
 
 def team_id_of(channel: str) -> int | None:
     """Return the team whose channel this is, or None for a name that is none of ours."""
-    number = channel.removeprefix(PREFIX)
-    if not channel.startswith(PREFIX) or not (number.isascii() and number.isdigit()):
-        return None
-    return int(number)
+    return whole_number(channel.removeprefix(PREFIX)) if channel.startswith(PREFIX) else None
 
 
 def readers_of(channel: str, *, among: Iterable[int]) -> frozenset[int]:

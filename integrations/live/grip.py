@@ -26,7 +26,7 @@ KEEP_ALIVE: Final = r": keep-alive\n\n; format=cstring; timeout=15"
 LINK_PATH: Final = "/live/held/"
 # Of a stream's own channel, which carries no events.
 FIRST_ID: Final = 0
-LAST: Final = re.compile(r"\s*([^;\s]+)\s*;\s*last-id=(\d+)\s*")
+LAST: Final = re.compile(r"\s*([^;\s]+)\s*;\s*last-id=([0-9]{1,18})\s*")
 
 
 def is_signed(signature: str) -> bool:

@@ -34,6 +34,7 @@ from integrations.live.reading import in_reading_thread
 from integrations.live.viewer import Viewer, come_back
 from integrations.live.watch import watch
 from integrations.models import Membership
+from integrations.numbers import whole_number
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -132,9 +133,10 @@ def last_id_of(given: str, channel: str) -> int | None:
     last_id = parse_last_event_id(given).get(channel)
     if last_id is None:
         return None
-    if not last_id.isdecimal():
-        raise ValueError("no number")
-    return int(last_id)
+    number = whole_number(last_id)
+    if number is None:
+        raise ValueError("no number of ours")
+    return number
 
 
 async def _stream(permit: Permit, last_id: int | None) -> AsyncIterator[bytes]:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
+from integrations.numbers import whole_number
 from integrations.ops.findings import bad, good, warn
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _watching() -> Iterator[Finding]:
 def _prefetch() -> Finding:
     """Judge what this environment would give a worker; a worker elsewhere may have another."""
     value = os.environ.get("dramatiq_queue_prefetch", "")  # noqa: SIM112
-    if value.isdigit() and 0 < int(value) <= PREFETCH_MAX:
+    if 0 < (whole_number(value) or 0) <= PREFETCH_MAX:
         return good("prefetch", f"dramatiq_queue_prefetch is {value}.")
     return warn(
         "prefetch", f"dramatiq_queue_prefetch is {value or 'not set'} in this environment.",

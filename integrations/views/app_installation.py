@@ -25,6 +25,7 @@ from integrations import tasks
 from integrations.github import oauth
 from integrations.github.errors import OAuthError
 from integrations.models import GitHubIntegration, InstallationRequest, User
+from integrations.numbers import whole_number
 from integrations.reasons import oauth_reason_for, reason_for
 from integrations.services import app_connection, connection
 from integrations.views import oauth_state
@@ -96,12 +97,11 @@ def github_app_setup(request: HttpRequest) -> HttpResponse:
         messages.error(request, reason_for("app_state_invalid").sentence)
         return redirect("home")
     team = team_to_connect(request, attempt.team_slug)
-    given = request.GET.get("installation_id", "")
     identify = oauth_state.remember(
         request.session,
         team_slug=team.slug,
         purpose=oauth_state.IDENTIFY,
-        installation_id=int(given) if given.isascii() and given.isdigit() else 0,
+        installation_id=whole_number(request.GET.get("installation_id", "")) or 0,
         is_request=request.GET.get("setup_action") == "request",
     )
     return _sign_in(request, identify)

@@ -22,6 +22,7 @@ from integrations.github import oauth
 from integrations.github.rest import MembershipList
 from integrations.live.cards import MemberSyncCard
 from integrations.live.channels import channel_of
+from integrations.numbers import whole_number
 from integrations.reasons import reason_for
 from integrations.services import connection
 from integrations.services.organization_people import READERS, may_see
@@ -78,11 +79,11 @@ def github_select_org(request: TeamRequest) -> HttpResponse:
 
 
 def _choose_organization(request: TeamRequest, integration: GitHubIntegration) -> HttpResponse:
-    given = request.POST.get("organization_id", "")
-    if not (given.isascii() and given.isdigit()):
+    organization_id = whole_number(request.POST.get("organization_id", ""))
+    if organization_id is None:
         return _render_organizations(request, integration, error=_("Choose an organisation."))
     try:
-        connection.choose_organization(integration, int(given))
+        connection.choose_organization(integration, organization_id)
     except connection.NotYourOrganization:
         error = _("You are not an active member of that organisation. Choose one from the list.")
         return _render_organizations(request, integration, error=error)

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from integrations.constants import DeactivatedBy, MemberRole
 from integrations.models import HeldDeparture, OrganizationTeamMember, RepositoryAccess
+from integrations.numbers import whole_number
 from integrations.views.member_rows import GITHUB_ID, SHOWN, member_rows
 from integrations.views.roster_pages import RosterPaginator
 
@@ -69,7 +70,8 @@ SOURCES: Final[dict[str, Q]] = {
 }
 DAYS: Final = ("7", "30", "90", "365")
 SEARCH_LENGTH_MAX: Final = 100
-NUMBER_LENGTH_MAX: Final = 12
+# Times the rows of a page it has to fit a column.
+NUMBER_DIGITS_MAX: Final = 11
 QUERYSTRING_LENGTH_MAX: Final = 1_000
 
 
@@ -276,5 +278,5 @@ def _text(given: str | None) -> str:
 
 def _digits(given: str | None) -> str:
     """Return a number as it stands in an address; nothing for what is none, or beyond reason."""
-    is_number = given and given.isascii() and given.isdigit() and len(given) < NUMBER_LENGTH_MAX
-    return given if is_number and given else ""
+    number = whole_number(given or "", digits_max=NUMBER_DIGITS_MAX)
+    return "" if number is None else str(number)

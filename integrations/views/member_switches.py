@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
+from integrations.numbers import whole_number
 from integrations.services.switching import switch_member, switch_members
 from integrations.views.helpers import TeamRequest, team_admin_required
 from integrations.views.member_query import MemberQuery, team_names_of
@@ -67,7 +68,7 @@ def _selected(request: TeamRequest, query: MemberQuery) -> TeamMemberQuerySet:
     if request.POST.get("everybody"):
         return query.apply(request.team.members.all())
     given = [*request.POST.getlist("member"), *request.POST.get("ids", "").split(",")]
-    keys = {int(key) for key in given if key.isascii() and key.isdigit() and len(key) < 12}
+    keys = {number for key in given if (number := whole_number(key)) is not None}
     return request.team.members.filter(pk__in=keys)
 
 

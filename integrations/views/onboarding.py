@@ -24,6 +24,7 @@ from integrations.github.errors import GitHubError
 from integrations.live.cards import MemberSyncCard
 from integrations.live.channels import channel_of
 from integrations.models import CredentialUnreadable, InstallationRequest
+from integrations.numbers import whole_number
 from integrations.reasons import reason_for
 from integrations.services.connections import SyncRefused
 from integrations.services.repository_list import refresh_if_stale
@@ -156,7 +157,7 @@ def _track_repositories(request: TeamRequest, integration: GitHubIntegration) ->
 
 
 def _ids(given: list[str]) -> set[int]:
-    return {int(value) for value in given if value.isascii() and value.isdigit()}
+    return {number for value in given if (number := whole_number(value)) is not None}
 
 
 @team_admin_required

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from integrations import tasks
 from integrations.constants import RunTrigger
 from integrations.models import HeldDeparture
+from integrations.numbers import whole_number
 from integrations.reasons import reason_for
 from integrations.services import departures, previews
 from integrations.services.runs import start_run
@@ -96,15 +97,16 @@ def _held_page(request: TeamRequest, *, error: str = "", status: int = 200) -> H
 
 
 def _decide(request: TeamRequest) -> HttpResponse:
-    decision, given = request.POST.get("decision"), request.POST.getlist("member")
-    if decision not in DECISIONS or not all(one.isascii() and one.isdigit() for one in given):
+    decision = request.POST.get("decision")
+    given = [whole_number(one) for one in request.POST.getlist("member")]
+    if decision not in DECISIONS or None in given:
         return _held_page(request, error=_("Choose to remove or to keep them."), status=400)
     is_all = request.POST.get("all") == "1"
     if not (is_all or given):
         return _held_page(request, error=_("Choose somebody first."), status=400)
     count = departures.decide(
         organization_or_404(request),
-        None if is_all else [int(one) for one in given if len(one) < 18],
+        None if is_all else [one for one in given if one is not None],
         remove=decision == "remove",
         person=request.user,
     )

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_POST
 from redis.exceptions import RedisError
 
 from integrations.constants import OperatorActKind
+from integrations.numbers import whole_number
 from integrations.ops import acts, broker_acts
 from integrations.ops.broker_acts import ActRefused
 from integrations.ops.message_shapes import MessageQuery, MessageRef
@@ -83,13 +84,12 @@ def ops_messages_act(request: OperatorRequest) -> HttpResponse:
 
 
 def _wish_of(request: OperatorRequest) -> _Wish:
-    confirmed = request.POST.get("confirmed", "")
     return _Wish(
         act=request.POST.get("act", ""),
         query=query_of(request.POST),
         specs=tuple(dict.fromkeys(request.POST.getlist("message"))),
         is_everything="everything" in request.POST,
-        confirmed_count=int(confirmed) if confirmed.isascii() and confirmed.isdecimal() else None,
+        confirmed_count=whole_number(request.POST.get("confirmed", "")),
     )
 
 

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from integrations.broker import BROKER_FAULTS
 from integrations.constants import MessageOutcome, OperatorActKind
+from integrations.numbers import whole_number
 from integrations.ops import messages, queues, rabbitmq_queues
 from integrations.ops.broker_keys import declared_queues
 from integrations.ops.message_shapes import (
@@ -156,6 +157,5 @@ def _counts(depths: list[QueueDepth] | None) -> dict[str, int | None]:
 
 
 def _number(given: Any, *, highest: int) -> int | None:
-    text = str(given or "").strip()
-    is_number = text.isascii() and text.isdecimal() and len(text) <= 19
-    return min(int(text), highest) if is_number else None
+    number = whole_number(str(given or "").strip())
+    return None if number is None else min(number, highest)
