@@ -18,13 +18,17 @@ document.addEventListener("htmx:beforeSwap", ({ detail }) => {
   // The stream may have been faster than this answer.
   const [old, next] = [target.dataset.revision, revision.exec(serverResponse)?.[1]];
   if (old && next && Number(next) < Number(old)) detail.shouldSwap = false;
-  if (xhr.status >= 400) tell();
+  if (xhr.status >= 400) tell(serverResponse);
 });
-document.addEventListener("htmx:sendError", tell);
+document.addEventListener("htmx:sendError", () => tell(""));
 
-function tell() {
+// A page that refuses says why: its words are the toast's.
+function tell(answer) {
   const template = document.querySelector("template[data-toast=failed]");
   const toast = template.content.cloneNode(true);
+  const page = new DOMParser().parseFromString(answer, "text/html");
+  const why = [...page.querySelectorAll("[data-refusal]")].map(({ textContent }) => textContent);
+  if (why.length) toast.querySelector(".toast__words").textContent = why.join(". ");
   document.querySelector("[data-toasts]").replaceChildren(toast);
 }
 
