@@ -81,6 +81,20 @@ class RollcallBroker(RedisBroker):
     def consumer_class(self) -> type[RollcallConsumer]:
         return RollcallConsumer
 
+    def empty_queues(self) -> frozenset[str]:
+        """Return the queues of which Redis holds no message, waiting or being worked on.
+
+        Raises redis.RedisError.
+        """
+        names = sorted(self.get_declared_queues())
+        with self.client.pipeline(transaction=False) as pipeline:
+            for name in names:
+                pipeline.hlen(f"{self.namespace}:{name}.msgs")
+                pipeline.hlen(f"{self.namespace}:{name}.DQ.msgs")
+            counts = pipeline.execute()
+        held = zip(names, counts[::2], counts[1::2], strict=True)
+        return frozenset(name for name, count, delayed_count in held if not count + delayed_count)
+
     def use_client(self, client: redis.Redis) -> None:
         """Send everything from now on through this client."""
         previous, self.client = self.client, client

@@ -186,6 +186,8 @@ WAIT_MAX: Final = timedelta(hours=2)
 # How often the ticker looks, and how long it leaves a message before it sends another.
 TICK_INTERVAL: Final = timedelta(seconds=2)
 RESEND_AFTER: Final = timedelta(seconds=15)
+# Where a queue holds no message at all: what was sent so long ago is lost.
+LOST_AFTER: Final = timedelta(seconds=3)
 # Who starts a run sends its message once that is committed, if it lives; a queue that doesn't
 # answer is given up in less.
 SENT_BY_STARTER_WITHIN: Final = timedelta(seconds=5)

@@ -7,7 +7,7 @@ never. Retries are not Dramatiq's: the run's row says when to go on, and the tic
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import dramatiq
 import structlog
@@ -45,6 +45,8 @@ from integrations.telemetry.current import running
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from integrations.broker import RollcallBroker
+    from integrations.rabbitmq.broker import QuorumBroker
     from integrations.services.leases import Lease
 
 logger = structlog.get_logger(__name__)
@@ -166,7 +168,9 @@ def send_due_work() -> None:
 
 def send_due_runs() -> int:
     """Send what the ticker finds due; return how many went. A queue that is down loses nothing."""
-    runs = recovery.take_runs_to_send(timezone.now())
+    now = timezone.now()
+    emptied = _empty_queues() if recovery.some_are_overlooked(now) else frozenset()
+    runs = recovery.take_runs_to_send(now, emptied=emptied)
     for sent_count, run in enumerate(runs):
         try:
             _send(run)
@@ -175,6 +179,15 @@ def send_due_runs() -> int:
             recovery.note_unsent(runs[sent_count:])
             return sent_count
     return len(runs)
+
+
+def _empty_queues() -> frozenset[str]:
+    """Return the queues that hold nothing; none that we know of while the broker is away."""
+    broker = cast("RollcallBroker | QuorumBroker", dramatiq.get_broker())
+    try:
+        return broker.empty_queues()
+    except BROKER_FAULTS:
+        return frozenset()
 
 
 def _send(run: SyncRun) -> None:

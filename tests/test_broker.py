@@ -131,6 +131,19 @@ class TestABrokenPayload:
         wait_until(lambda: not acks(broker))
 
 
+class TestAnEmptyQueue:
+    def test_no_message_of_it_is_anywhere(self, broker: RollcallBroker) -> None:
+        assert {QUEUE_INTERACTIVE, QUEUE_SCHEDULED} <= broker.empty_queues()
+        sent = notes_a_number.send(1)
+        assert QUEUE not in broker.empty_queues()
+        assert broker.do_fetch(QUEUE, 1)
+        assert QUEUE not in broker.empty_queues()
+        broker.do_ack(QUEUE, sent.options["redis_message_id"])
+        assert QUEUE in broker.empty_queues()
+        notes_a_number.send_with_options(args=(1,), delay=60_000)
+        assert QUEUE not in broker.empty_queues()
+
+
 class TestAPause:
     def test_nothing_new_runs_what_was_fetched_ends_and_resuming_goes_on_within_a_second(
         self, broker: RollcallBroker, worker: object

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -12,6 +13,8 @@ from django.utils import timezone
 
 from integrations import tasks
 from integrations.constants import (
+    LEASE_LENGTH,
+    LOST_AFTER,
     QUEUE_INTERACTIVE,
     QUEUE_SCHEDULED,
     RESEND_AFTER,
@@ -28,6 +31,8 @@ from tests.together import at_once
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from integrations.broker import RollcallBroker
+    from tests.processes import Valkey
     from tests.sandbox_control import SandboxControl
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -183,3 +188,69 @@ class TestAMessageInALongQueue:
             lease_token="9d0b5e1e-5d47-4a4d-9a3f-0a3f6f6f2a11", lease_expires_at=now - A_LITTLE
         )
         assert recovery.take_runs_to_send(now) == [run]
+
+
+class TestAnEmptiedQueue:
+    """What was sent to a queue that holds nothing is lost, and sent again at once."""
+
+    def sent(self, *, ago: timedelta = LOST_AFTER, is_held: bool = False, **facts: Any) -> SyncRun:
+        at = timezone.now() - ago
+        facts = {"send_count": 1, "trigger": RunTrigger.SCHEDULE} | facts
+        if is_held:
+            facts |= {"lease_token": uuid4(), "lease_expires_at": timezone.now() + LEASE_LENGTH}
+        run: SyncRun = SyncRunFactory(enqueued_at=at, resend_at=at + RESEND_AFTER, **facts)
+        return run
+
+    def taken(self, *emptied: str) -> list[SyncRun]:
+        return recovery.take_runs_to_send(timezone.now(), emptied=emptied)
+
+    def test_it_is_sent_again_and_once(self) -> None:
+        run = self.sent()
+        MessageAttemptFactory(
+            queue=QUEUE_SCHEDULED, enqueued_at=run.enqueued_at, finished_at=timezone.now()
+        )
+        assert recovery.some_are_overlooked(timezone.now())
+        assert self.taken() == []
+        assert self.taken(QUEUE_INTERACTIVE) == []
+        assert self.taken(QUEUE_SCHEDULED) == [run]
+        assert self.taken(QUEUE_SCHEDULED) == []
+        assert not recovery.some_are_overlooked(timezone.now())
+
+    @pytest.mark.parametrize(
+        "facts",
+        [
+            {"ago": LOST_AFTER - A_LITTLE},
+            # Its first message died, or was lost as well: each further one waits longer.
+            {"send_count": 2},
+            {"send_count": 0},
+            {"is_held": True},
+            {"resume_at": timezone.now() + timedelta(minutes=10)},
+        ],
+        ids=["just sent", "sent again", "begun", "held", "waiting"],
+    )
+    def test_the_others_are_left_alone(self, facts: dict[str, Any]) -> None:
+        self.sent(**facts)
+        assert not recovery.some_are_overlooked(timezone.now())
+        assert self.taken(QUEUE_SCHEDULED) == []
+
+    def test_the_ticker_asks_the_queue_itself(self, broker: RollcallBroker) -> None:
+        run = self.sent()
+        another = tasks.sync_github_members_task.message(0).copy(queue_name=QUEUE_SCHEDULED)
+        broker.enqueue(another)
+        assert tasks.send_due_runs() == 0
+        broker.flush(QUEUE_SCHEDULED)
+        assert tasks.send_due_runs() == 1
+        run.refresh_from_db()
+        assert run.send_count == 2
+
+    def test_a_queue_that_is_away_is_not_taken_for_empty(
+        self, broker: RollcallBroker, valkey: Valkey
+    ) -> None:
+        run = self.sent()
+        valkey.stop()
+        try:
+            assert tasks.send_due_runs() == 0
+        finally:
+            valkey.start()
+        run.refresh_from_db()
+        assert run.send_count == 1

@@ -54,6 +54,10 @@ class QuorumBroker(RabbitmqBroker):
     def consumer_class(self) -> type[PausableConsumer]:
         return PausableConsumer
 
+    def empty_queues(self) -> frozenset[str]:
+        """Name none: it loses no message, and tells only its management what workers fetched."""
+        return frozenset()
+
     def close(self) -> None:
         self.link.close()
         super().close()

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from integrations.constants import (
     CLOCKS_APART_MAX,
+    LOST_AFTER,
     MAX_FRUITLESS_CLAIMS,
     MAX_WAITS,
     QUEUE_OF_TRIGGER,
@@ -42,6 +43,7 @@ from integrations.services.credentials import Refreshing
 from integrations.services.leases import unheld
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
     from integrations.services.leases import Lease
@@ -147,21 +149,31 @@ def give_up_if_fruitless(lease: Lease) -> bool:
     return True
 
 
-def take_runs_to_send(now: datetime, *, limit: int = 500) -> list[SyncRun]:
+def some_are_overlooked(now: datetime) -> bool:
+    """Say whether there are runs whose only message no worker has begun for a while."""
+    return SyncRun.objects.active_by_index().filter(_overlooked(now)).exists()
+
+
+def take_runs_to_send(
+    now: datetime, *, emptied: Collection[str] = (), limit: int = 500
+) -> list[SyncRun]:
     """Return the runs that need a message now, each taken by one ticker only.
 
     Those are: pending runs whose message never went or got lost, runs whose lease ran out with
     their worker, and runs whose wait is over. Not those of paused queues: they are due when
-    operators resume the queue. They are read again, and taken, in one transaction.
+    operators resume the queue. They are read again, and taken, in one transaction. `emptied` names
+    the queues that hold no message: what lay there is lost, and not waited for.
     """
-    candidates = SyncRun.objects.active_by_index().filter(_needs_message(now)).order_by("pk")
+    triggers = [trigger for trigger, queue in QUEUE_OF_TRIGGER.items() if queue in emptied]
+    due = _needs_message(now) | _overlooked(now) & Q(trigger__in=triggers)
+    candidates = SyncRun.objects.active_by_index().filter(due).order_by("pk")
     paused = set(PausedQueue.objects.values_list("queue", flat=True))
     if paused:
         held_back = [trigger for trigger, queue in QUEUE_OF_TRIGGER.items() if queue in paused]
         candidates = candidates.exclude(trigger__in=held_back)
     if not candidates.exists():
         return []
-    candidates = candidates.exclude(_still_queued(now))
+    candidates = candidates.exclude(_still_queued(now, emptied))
     with transaction.atomic():
         # On PostgreSQL a row that another ticker has in hand is left to it. SQLite has one writer,
         # for whom all the others wait: one transaction, and not one a run.
@@ -174,14 +186,24 @@ def take_runs_to_send(now: datetime, *, limit: int = 500) -> list[SyncRun]:
     return list(runs.order_by("pk").select_related("integration", "repository"))
 
 
-def _still_queued(now: datetime) -> Q:
+def _overlooked(now: datetime) -> Q:
+    """Match the runs whose message nobody has begun, sent once since a worker last had them.
+
+    Once: of those whose messages die, each further one waits longer, whatever the queue holds.
+    """
+    sent = Q(send_count=1, enqueued_at__lte=now - LOST_AFTER)
+    return sent & Q(lease_expires_at=None, resume_at=None)
+
+
+def _still_queued(now: datetime, emptied: Collection[str]) -> Q:
     """Match the runs whose message lies in a queue that the workers are on the way through.
 
     A night's queue may be longer than a message's time: sent again, each would lie there twice. It
     is lost once the queue moved past its place, or moves no more.
     """
     moved = MessageAttempt.objects.filter(finished_at__gt=now - QUEUE_MOVES_WITHIN)
-    reached = moved.order_by().values_list("queue").annotate(Max("enqueued_at"))
+    moved = moved.exclude(queue__in=emptied).order_by()
+    reached = moved.values_list("queue").annotate(Max("enqueued_at"))
     queued = Q(pk__in=())
     for queue, reached_at in reached:
         of_queue = [trigger for trigger, name in QUEUE_OF_TRIGGER.items() if name == queue]
