@@ -26,7 +26,8 @@ KEEP_ALIVE: Final = r": keep-alive\n\n; format=cstring; timeout=15"
 LINK_PATH: Final = "/live/held/"
 # Of a stream's own channel, which carries no events.
 FIRST_ID: Final = 0
-LAST: Final = re.compile(r"\s*([^;\s]+)\s*;\s*last-id=([0-9]{1,18})\s*")
+# A hint is numbered by nanoseconds, which takes nineteen digits.
+LAST: Final = re.compile(r"\s*([^;\s]+)\s*;\s*last-id=([0-9]{1,20})\s*")
 
 
 def is_signed(signature: str) -> bool:

@@ -276,6 +276,11 @@ class TestTheNextLink:
         given = ["team-7; last-id=3", "team-77;last-id=9", "nonsense", "team-8; last-id=x"]
         assert last_sent_ids(given) == {"team-7": 3, "team-77": 9}
 
+    def test_the_number_of_a_hint_is_one_and_thousands_of_digits_are_none(self) -> None:
+        hint = grip_publish.hint_item("sealed")
+        given = [f"{hint['channel']}; last-id={hint['id']}", f"team-7; last-id={'9' * 5_000}"]
+        assert last_sent_ids(given) == {hint["channel"]: int(hint["id"])}
+
 
 class TestPublishing:
     def fillings(self, integration: GitHubIntegration, revision: int, published: int) -> list[str]:
