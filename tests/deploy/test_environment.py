@@ -180,6 +180,20 @@ class TestTheSettings:
             "ALLOWED_HOSTS is ''",
         ]
 
+    def test_django_finds_nothing_to_mend_in_a_deployment(self) -> None:
+        given = {
+            name: value for name, value in os.environ.items() if name not in read_by_settings()
+        }
+        done = subprocess.run(
+            [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "INFO"],
+            cwd=REPOSITORY, capture_output=True, text=True,
+            env={**given, **PRODUCTION, "EMAIL_URL": "smtp://mail.example.com"},
+            timeout=60, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (
+            0, "System check identified no issues (0 silenced).\n",
+        ), done.stderr  # fmt: skip
+
     def test_a_process_ends_with_the_sentence(self) -> None:
         done = subprocess.run(
             [sys.executable, "manage.py", "check"], cwd=REPOSITORY, capture_output=True, text=True,
