@@ -6,14 +6,13 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
-from django.test import Client
 
 from integrations.constants import WEBHOOK_SIZE_MAX, RunTrigger
 from integrations.services.runs import start_run
 from tests.deploy.curl import CURL, Answer, Stream, ask
 from tests.deploy.nginx import HOST, NGINX, READ_TIMEOUT_S, Nginx
+from tests.deploy.site import SITE, signed_in, start_web
 from tests.processes import free_port, wait_until
-from tests.stack import Stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,9 +27,8 @@ pytestmark = [
     # The web process sees what is committed.
     pytest.mark.django_db(transaction=True),
 ]
-SITE = f"https://{HOST}"
-# As settings.py names them where HTTPS is on.
-SESSION_COOKIE, CSRF_COOKIE = "__Host-sessionid", "__Host-csrftoken"
+# As settings.py names it where HTTPS is on.
+CSRF_COOKIE = "__Host-csrftoken"
 
 
 @pytest.fixture(scope="module")
@@ -42,25 +40,12 @@ def nginx(
         pytest.skip("nginx or curl is not installed")
     directory = tmp_path_factory.mktemp("nginx")
     with ExitStack() as cleanup:
-        environment = cleanup.enter_context(pytest.MonkeyPatch.context())
-        environment.setenv("HTTPS", "true")
-        environment.setenv("TRUSTED_PROXY_COUNT", "1")
-        environment.setenv("ALLOWED_HOSTS", HOST)
-        environment.setenv("SITE_URL", SITE)
-        web = Stack(log_dir=directory, valkey=surroundings.valkey)
-        cleanup.callback(web.stop)
-        web.start(["web"])
+        web = start_web(cleanup, directory, surroundings.valkey)
         # The second process is one that is being restarted: nobody listens at its port.
         running = Nginx(directory / "nginx", web_ports=(web.port, free_port()))
         cleanup.callback(running.stop)
         running.start()
         yield running
-
-
-def signed_in(user: User) -> tuple[str, str]:
-    client = Client()
-    client.force_login(user)
-    return "--cookie", f"{SESSION_COOKIE}={client.session.session_key}"
 
 
 def test_pages_come_by_http_2_and_only_to_our_name(nginx: Nginx) -> None:

@@ -9,7 +9,6 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.test import Client
 
 from integrations.constants import RunTrigger
 from integrations.live.grip_register import count_holds
@@ -17,10 +16,10 @@ from integrations.services import transitions
 from integrations.services.runs import start_run
 from project.grip import read_grip_proxies
 from tests.deploy.curl import CURL, Stream
-from tests.deploy.nginx import HOST, NGINX, Nginx
+from tests.deploy.nginx import NGINX, Nginx
+from tests.deploy.site import SITE, signed_in, start_web
 from tests.processes import free_port
 from tests.pushpin import IS_THERE, Pushpin
-from tests.stack import Stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,8 +38,6 @@ pytestmark = [
         reason="pushpin, nginx or curl is not installed",
     ),
 ]
-SITE = f"https://{HOST}"
-SESSION_COOKIE = "__Host-sessionid"
 
 
 @pytest.fixture(scope="module")
@@ -56,16 +53,7 @@ def house(
     with ExitStack() as cleanup:
         cleanup.callback(pushpin.remove)
         cleanup.enter_context(django_db_blocker.unblock())
-        environment = cleanup.enter_context(pytest.MonkeyPatch.context())
-        environment.setenv("GRIP_URL", pushpin.grip_url)
-        environment.setenv("HTTPS", "true")
-        environment.setenv("TRUSTED_PROXY_COUNT", "1")
-        environment.setenv("ALLOWED_HOSTS", HOST)
-        environment.setenv("SITE_URL", SITE)
-        # Not forked: the process that others are forked from knows no Pushpin.
-        web = Stack(log_dir=directory, valkey=surroundings.valkey)
-        cleanup.callback(web.stop)
-        web.start(["web"])
+        web = start_web(cleanup, directory, surroundings.valkey, GRIP_URL=pushpin.grip_url)
         pushpin.start(web_ports=[web.port])
         pushpin.stop()
         nginx = Nginx(
@@ -87,10 +75,7 @@ def pushpin(house: tuple[Nginx, Pushpin], settings: Any) -> Iterator[Pushpin]:
 
 @contextmanager
 def watching(house: tuple[Nginx, Pushpin], team: Team, user: User) -> Iterator[Stream]:
-    client = Client()
-    client.force_login(user)
-    cookie = f"{SESSION_COOKIE}={client.session.session_key}"
-    stream = Stream(house[0], f"{SITE}/t/{team.slug}/live/", "--cookie", cookie)
+    stream = Stream(house[0], f"{SITE}/t/{team.slug}/live/", *signed_in(user))
     try:
         yield stream
     finally:
