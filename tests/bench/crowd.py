@@ -112,11 +112,11 @@ class Crowd:
         return {"heard_at_s": sorted(self.heard_at_s.values())}
 
     def stay(self, *, seconds: float) -> dict[str, Any]:
-        """Go on reading for a while; return how many are still there."""
+        """Go on reading for a while; return how many are still there, and how many came again."""
         until_s = time.monotonic() + seconds
         while time.monotonic() < until_s:
             self._turn(0.1)
-        return {"open": len(self.streams)}
+        return {"open": len(self.streams), "again": self.again_count}
 
     def hang_up(self) -> dict[str, Any]:
         """Close all at once, without a goodbye."""

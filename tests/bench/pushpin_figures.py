@@ -84,7 +84,7 @@ class _Measuring:
             web_before, pushpin_before = self._web.load(), self._pushpin_kib()
             opened, cost = self._during(lambda: self._open(crowd, teams.seats))
             _, steady = self._during(lambda: crowd.ask("stay", seconds=STEADY_S))
-            still_open = crowd.ask("stay", seconds=0)["open"]
+            stayed = crowd.ask("stay", seconds=0)
             web_after, pushpin_after = self._web.load(), self._pushpin_kib()
             connections = self._web_connections()
             self._open(crowd, teams.seats[: FEW // 2])
@@ -95,11 +95,11 @@ class _Measuring:
             Row(
                 f"streams opened and held by Pushpin, {STREAMS:,} over {TEAMS:,} teams",
                 f"{rate:,.0f} a second ({opened['took_s']:.1f} s, {cost}, p95 "
-                f"{opened['wait_p95_s'] * 1000:.0f} ms), {opened['again']} ended and came again, "
+                f"{opened['wait_p95_s'] * 1000:.0f} ms), {stayed['again']} ended and came again, "
                 f"{opened['lost']} lost" + "".join(f": {why}" for why in opened["why"]),
                 "all, 0 lost",
                 "-",
-                opened["opened"] == STREAMS == still_open,
+                opened["opened"] == STREAMS == stayed["open"] and not stayed["again"],
             ),
             Row(
                 f"{STREAMS:,} held streams: web, Pushpin",
@@ -126,7 +126,7 @@ class _Measuring:
             assert opened["opened"] == LARGE, (opened, self._web.output[-3000:])
             integration = GitHubIntegration.objects.get(team=teams.large[0].team)
             # Pushpin asks once more about the first streams of each channel.
-            crowd.ask("stay", seconds=5)
+            again_count = crowd.ask("stay", seconds=5)["again"]
             lags: list[float] = []
 
             def move() -> None:
@@ -139,10 +139,11 @@ class _Measuring:
             Row(
                 f"event to {LARGE:,} viewers of one team whom Pushpin holds, the last one",
                 f"{max(lags) * 1000:.0f} ms (median {percentile(lags, 50) * 1000:.0f} ms, "
-                f"{each.web_s:.2f} s of CPU of web, {each.pushpin_s:.2f} s of Pushpin)",
+                + (f"{again_count} ended and came again, " if again_count else "")
+                + f"{each.web_s:.2f} s of CPU of web, {each.pushpin_s:.2f} s of Pushpin)",
                 "500 ms",
                 "-",
-                max(lags) <= 0.5,
+                max(lags) <= 0.5 and not again_count,
             )
         ]
 
